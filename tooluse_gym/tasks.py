@@ -1,0 +1,219 @@
+"""Tasks: what an episode is about. Read from JSON Lines, or made by a generator; never changed by an episode."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import jsonschema
+import numpy as np
+
+from tooluse_gym.errors import ConfigurationError, TaskError
+from tooluse_gym.formats.reply import Call
+from tooluse_gym.messages import Message
+
+Steps = tuple[tuple[Call, ...], ...]
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One user request.
+
+    ``steps`` is its ground truth: the calls of each assistant message before the closing reply that hands back; empty
+    where the right answer makes no call. ``reveals`` names the tools that become visible with this turn.
+    """
+
+    messages: tuple[Message, ...]
+    steps: Steps = ()
+    reveals: tuple[str, ...] = ()
+
+    @property
+    def calls(self) -> tuple[Call, ...]:
+        """The ground-truth calls of the turn, in order."""
+        return tuple(call for step in self.steps for call in step)
+
+
+@dataclass(frozen=True)
+class Task:
+    """A multi-turn task over named tool sets.
+
+    ``initial_state`` maps a tool set's name to its scenario. ``tools`` names the visible tools (None: all of them);
+    tools that any turn reveals are hidden until then.
+    """
+
+    id: str
+    turns: tuple[Turn, ...]
+    toolsets: tuple[str, ...]
+    initial_state: Mapping[str, Any] = field(default_factory=dict)
+    tools: tuple[str, ...] | None = None
+    split: str = "train"
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def gold_steps(self) -> int:
+        """Assistant messages in the ground truth, the closing reply of every turn included."""
+        return sum(len(turn.steps) + 1 for turn in self.turns)
+
+    def visible(self, turn: int, names: Sequence[str]) -> tuple[str, ...]:
+        """Those of ``names`` that the agent sees during ``turn``; revealed tools come last, as upstream appends them."""
+        hidden = {name for later in self.turns for name in later.reveals}
+        shown = [name for name in names if (self.tools is None or name in self.tools) and name not in hidden]
+        return (*shown, *(name for past in self.turns[: turn + 1] for name in past.reveals))
+
+
+class TaskSource(Protocol):
+    """Where an environment gets its tasks from: a list, a benchmark's files, or a generator without end."""
+
+    splits: tuple[str, ...]
+
+    def sample(self, rng: np.random.Generator, split: str) -> Task:
+        """Draw one task of ``split``."""
+
+    def __getitem__(self, task_id: str) -> Task:
+        """The task with this id; KeyError if there is none."""
+
+
+class TaskList:
+    """A finite task source."""
+
+    def __init__(self, tasks: Sequence[Task]):
+        if not tasks:
+            raise TaskError("a task list needs at least one task")
+        self._by_id = {task.id: task for task in tasks}
+        if len(self._by_id) < len(tasks):
+            seen: set[str] = set()
+            twice = next(task.id for task in tasks if task.id in seen or seen.add(task.id))  # type: ignore[func-returns-value]
+            raise TaskError(f"task id {twice!r} occurs twice")
+        self._by_split: dict[str, list[Task]] = {}
+        for task in tasks:
+            self._by_split.setdefault(task.split, []).append(task)
+        self.splits = tuple(self._by_split)
+
+    def __len__(self) -> int:
+        return len(self._by_id)
+
+    def __iter__(self) -> Iterator[Task]:
+        return iter(self._by_id.values())
+
+    def __getitem__(self, task_id: str) -> Task:
+        return self._by_id[task_id]
+
+    def sample(self, rng: np.random.Generator, split: str) -> Task:
+        if split not in self._by_split:
+            raise ConfigurationError(f"no tasks in split {split!r}; there are {', '.join(self.splits)}")
+        tasks = self._by_split[split]
+        return tasks[int(rng.integers(len(tasks)))]
+
+
+_CALL = {
+    "type": "object",
+    "properties": {"name": {"type": "string"}, "arguments": {"type": "object"}},
+    "required": ["name", "arguments"],
+}
+_MESSAGE = {
+    "type": "object",
+    "properties": {"role": {"enum": ["system", "user", "assistant"]}, "content": {"type": "string"}},
+    "required": ["role", "content"],
+}
+_TASK = jsonschema.Draft202012Validator(
+    {
+        "type": "object",
+        "properties": {
+            "id": {"type": "string", "minLength": 1},
+            "turns": {
+                "type": "array",
+                "minItems": 1,
+                "items": {
+                    "type": "object",
+                    "properties": {
+                        "messages": {"type": "array", "items": _MESSAGE, "minItems": 1},
+                        "steps": {"type": "array", "items": {"type": "array", "items": _CALL, "minItems": 1}},
+                        "reveals": {"type": "array", "items": {"type": "string"}},
+                    },
+                    "required": ["messages"],
+                    "additionalProperties": False,
+                },
+            },
+            "toolsets": {"type": "array", "items": {"type": "string"}, "minItems": 1},
+            "initial_state": {"type": "object"},
+            "tools": {"type": ["array", "null"], "items": {"type": "string"}},
+            "split": {"type": "string"},
+            "metadata": {"type": "object"},
+        },
+        "required": ["id", "turns", "toolsets"],
+        "additionalProperties": False,
+    }
+)
+
+
+def task_from_json(record: Any, place: str) -> Task:
+    """Build a task from parsed JSON.
+
+    Raises:
+        TaskError: a field is missing or wrong; the message begins with ``place`` and names the field.
+    """
+    check(_TASK, record, place)
+    turns = tuple(
+        Turn(
+            messages=tuple(turn["messages"]),
+            steps=tuple(tuple(Call(c["name"], c["arguments"]) for c in step) for step in turn.get("steps", ())),
+            reveals=tuple(turn.get("reveals", ())),
+        )
+        for turn in record["turns"]
+    )
+    tools = record.get("tools")
+    return Task(
+        id=record["id"],
+        turns=turns,
+        toolsets=tuple(record["toolsets"]),
+        initial_state=record.get("initial_state", {}),
+        tools=None if tools is None else tuple(tools),
+        split=record.get("split", "train"),
+        metadata=record.get("metadata", {}),
+    )
+
+
+def task_to_json(task: Task) -> dict[str, Any]:
+    """The inverse of :func:`task_from_json`."""
+    record = asdict(task)
+    for turn, made in zip(task.turns, record["turns"], strict=True):
+        made["steps"] = [[{"name": c.name, "arguments": c.arguments} for c in step] for step in turn.steps]
+    return record
+
+
+def load_tasks(path: str | Path) -> TaskList:
+    """Read a JSON Lines file of tasks.
+
+    Raises:
+        TaskError: a line is not JSON or not a task; the message names file, line and field.
+    """
+    return TaskList([task_from_json(record, place) for place, record in read_json_lines(path)])
+
+
+def read_json_lines(path: str | Path) -> Iterator[tuple[str, Any]]:
+    """Yield ``("file:line", parsed record)`` of every non-empty line.
+
+    Raises:
+        TaskError: a line is not JSON, with file and line.
+    """
+    with open(path, encoding="utf-8") as lines:
+        for number, line in enumerate(lines, start=1):
+            if not line.strip():
+                continue
+            place = f"{path}:{number}"
+            try:
+                record = json.loads(line)
+            except json.JSONDecodeError as error:
+                raise TaskError(f"{place}: not JSON ({error.msg} at column {error.colno})") from error
+            yield place, record
+
+
+def check(validator: jsonschema.Draft202012Validator, record: Any, place: str) -> None:
+    """Raise TaskError naming ``place`` and the first wrong field of ``record``."""
+    error = next(iter(validator.iter_errors(record)), None)
+    if error is not None:
+        where = ".".join(str(part) for part in error.absolute_path) or "the record"
+        raise TaskError(f"{place}: field {where}: {error.message[:200]}")

@@ -1,0 +1,185 @@
+"""Tools: typed Python methods become JSON Schemas, once, when their class is defined.
+
+Subclass :class:`ToolSet`; every public method is a tool. Its parameters need type hints, its docstring (Google style)
+gives the descriptions::
+
+    class Files(ToolSet):
+        def touch(self, file_name: str) -> None:
+            \"\"\"Create an empty file.
+
+            Args:
+                file_name: name of the new file.
+            \"\"\"
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+import types
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, ClassVar, Literal, Union, get_args, get_origin, get_type_hints
+
+import jsonschema
+
+from tooluse_gym.errors import InvalidToolError
+
+_JSON_TYPES: dict[Any, str] = {
+    str: "string",
+    int: "integer",
+    float: "number",
+    bool: "boolean",
+    list: "array",
+    dict: "object",
+    type(None): "null",
+}
+_LONGEST_VALUE = 80  # characters of a bad value repeated in an error observation
+
+
+@dataclass(frozen=True)
+class Tool:
+    """A callable shown to the agent: ``parameters`` is a JSON Schema (Draft 2020-12) of type object."""
+
+    name: str
+    description: str
+    parameters: Mapping[str, Any]
+
+    def openai(self) -> dict[str, Any]:
+        """The tool in OpenAI form, as chat templates take it."""
+        function = {"name": self.name, "description": self.description, "parameters": dict(self.parameters)}
+        return {"type": "function", "function": function}
+
+    def signature(self) -> str:
+        """The tool on one line, ``name(param: type, optional?: type)``."""
+        required = self.parameters.get("required", ())
+        parts = [
+            f"{name}{'' if name in required else '?'}: {schema.get('type', 'any')}"
+            for name, schema in self.parameters.get("properties", {}).items()
+        ]
+        return f"{self.name}({', '.join(parts)})"
+
+    @cached_property
+    def _validator(self) -> jsonschema.Draft202012Validator:
+        return jsonschema.Draft202012Validator(self.parameters)
+
+    def check(self, arguments: Mapping[str, Any]) -> str | None:
+        """None if ``arguments`` satisfy the schema, else a sentence naming argument, expectation and value."""
+        error = next(iter(self._validator.iter_errors(arguments)), None)
+        return None if error is None else f"{self.name}: {_explain(error)}"
+
+
+def _explain(error: jsonschema.ValidationError) -> str:
+    place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in error.absolute_path).lstrip(".")
+    if error.validator == "required":
+        missing = next(name for name in error.validator_value if name not in error.instance)
+        return f"missing argument '{f'{place}.{missing}' if place else missing}'"
+    if error.validator == "additionalProperties":
+        known = error.schema.get("properties", {})
+        extra = next(str(name) for name in error.instance if name not in known)
+        return f"unknown argument '{f'{place}.{extra}' if place else extra}' (known: {', '.join(known) or 'none'})"
+    expected = {
+        "type": lambda value: f"expected {value if isinstance(value, str) else ' or '.join(value)}",
+        "enum": lambda value: f"expected one of {json.dumps(value, ensure_ascii=False)}",
+    }.get(str(error.validator), lambda value: f"expected {error.validator} {value!r}")(error.validator_value)
+    return f"argument '{place}': {expected}, got {_shorten(error.instance)}"
+
+
+def _shorten(value: object) -> str:
+    text = repr(value) if not isinstance(value, int) or isinstance(value, bool) else _int_text(value)
+    return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}…"
+
+
+def _int_text(value: int) -> str:
+    # CPython refuses to print integers of more than 4,300 digits.
+    return str(value) if value.bit_length() < 1_000 else f"an integer of {value.bit_length()} bits"
+
+
+class ToolSet:
+    """Base of simulated APIs. Public methods are tools; public attributes are the state that is compared."""
+
+    tools: ClassVar[Mapping[str, Tool]] = {}
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls.tools = {name: tool_from_method(method, cls.__name__) for name, method in _public_methods(cls)}
+
+    def state(self) -> dict[str, Any]:
+        """Every public attribute, live (not a copy). Two tool sets agree iff their states are equal."""
+        return {name: value for name, value in vars(self).items() if not name.startswith("_")}
+
+
+def _public_methods(cls: type) -> Iterator[tuple[str, Any]]:
+    inherited = dir(ToolSet)
+    members = {name: member for base in reversed(cls.__mro__) for name, member in vars(base).items()}
+    for name, member in members.items():
+        if not name.startswith("_") and name not in inherited and inspect.isfunction(member):
+            yield name, member
+
+
+def tool_from_method(method: Any, owner: str) -> Tool:
+    """Derive a tool from a method's signature, type hints and docstring.
+
+    Raises:
+        InvalidToolError: a hint or the docstring is missing, or a hint has no JSON Schema.
+    """
+    place = f"{owner}.{method.__name__}"
+    summary, described = _read_docstring(inspect.getdoc(method) or "")
+    if not summary:
+        raise InvalidToolError(f"{place} needs a docstring: its first paragraph describes the tool to the model")
+    hints = get_type_hints(method)
+    properties: dict[str, Any] = {}
+    required = []
+    for name, parameter in list(inspect.signature(method).parameters.items())[1:]:
+        if name not in hints:
+            raise InvalidToolError(f"{place}: parameter {name!r} needs a type hint")
+        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+            raise InvalidToolError(f"{place}: *{name} has no JSON Schema; name the parameters")
+        schema = _schema(hints[name], f"{place}: parameter {name!r}")
+        if name in described:
+            schema["description"] = described[name]
+        if parameter.default is parameter.empty:
+            required.append(name)
+        else:
+            schema["default"] = parameter.default
+        properties[name] = schema
+    parameters = {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
+    return Tool(method.__name__, summary, parameters)
+
+
+def _schema(hint: Any, place: str) -> dict[str, Any]:
+    if hint is Any:
+        return {}
+    if hint in _JSON_TYPES:
+        return {"type": _JSON_TYPES[hint]}
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin is Literal:
+        return {"enum": list(arguments)}
+    if origin in (Union, types.UnionType):
+        options = [_schema(argument, place) for argument in arguments]
+        if all(set(option) == {"type"} for option in options):
+            return {"type": [option["type"] for option in options]}
+        return {"anyOf": options}
+    if origin is list:
+        return {"type": "array", "items": _schema(arguments[0], place)}
+    if origin is dict:
+        return {"type": "object", "additionalProperties": _schema(arguments[1], place)}
+    raise InvalidToolError(f"{place}: no JSON Schema for the type {hint!r}")
+
+
+def _read_docstring(text: str) -> tuple[str, dict[str, str]]:
+    """First paragraph, and the descriptions under ``Args:`` (Google style) by parameter name."""
+    summary = " ".join(text.split("\n\n", 1)[0].split())
+    section = re.search(r"^Args:\n((?:[ \t]+.*\n?|\n)*)", text, re.MULTILINE)
+    described: dict[str, str] = {}
+    current = None
+    for line in inspect.cleandoc(section[1]).splitlines() if section else ():
+        entry = re.match(r"(\w+)(?: \([^)]*\))?:\s*(.*)", line)
+        if entry:
+            current = entry[1]
+            described[current] = entry[2]
+        elif current and line.strip():
+            described[current] = f"{described[current]} {line.strip()}".strip()
+    return summary, described

@@ -1,0 +1,68 @@
+"""A world: the tool sets of one episode, and the one place where a tool is executed in strict mode."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from tooluse_gym.formats.reply import Call
+from tooluse_gym.tools import Tool, ToolSet
+
+Failure = Literal["malformed", "unknown_tool", "invalid_arguments", "exception"]
+
+
+@dataclass(frozen=True, slots=True)
+class ToolResult:
+    """What came of one call: the observation text, and why it was not executed (or what raised), if so."""
+
+    text: str
+    failure: Failure | None = None
+
+
+class World:
+    """Tool sets by class name, with their tools by tool name. On a name clash the later set wins."""
+
+    def __init__(self, toolsets: Mapping[str, ToolSet]):
+        self.toolsets = dict(toolsets)
+        self._owner = {name: toolset for toolset in self.toolsets.values() for name in toolset.tools}
+
+    @property
+    def tools(self) -> dict[str, Tool]:
+        """Every tool, in the order of the tool sets."""
+        return {name: owner.tools[name] for name, owner in self._owner.items()}
+
+    def call(self, call: Call) -> ToolResult:
+        """Validate and execute one call. Refused calls change nothing; what a tool raises becomes its observation."""
+        if call.error is not None:
+            return ToolResult(f"Malformed call: {call.error}", "malformed")
+        owner = self._owner.get(call.name)
+        if owner is None:
+            return ToolResult(f"Unknown tool '{call.name}'. Available: {', '.join(self._owner)}.", "unknown_tool")
+        problem = owner.tools[call.name].check(call.arguments)
+        if problem is not None:
+            return ToolResult(f"Invalid call: {problem}", "invalid_arguments")
+        try:
+            return ToolResult(observation_text(getattr(owner, call.name)(**call.arguments)))
+        except Exception as error:  # the boundary: whatever a simulated API raises is data for the agent
+            return ToolResult(f"Error during execution: {error}", "exception")
+
+    def state(self) -> dict[str, dict[str, Any]]:
+        """Public attributes by tool set name, live."""
+        return {name: toolset.state() for name, toolset in self.toolsets.items()}
+
+
+def observation_text(value: object) -> str:
+    """A tool's result as the text the agent sees: text as it is, a dict as JSON (else its repr), the rest as ``str``.
+
+    This is BFCL's rule; lists and None therefore show in Python syntax.
+    """
+    if isinstance(value, str):
+        return value
+    if isinstance(value, dict):
+        try:
+            return json.dumps(value)
+        except TypeError:
+            return str(value)
+    return str(value)
