@@ -58,10 +58,28 @@ class Task:
         return sum(len(turn.steps) + 1 for turn in self.turns)
 
     def visible(self, turn: int, names: Sequence[str]) -> tuple[str, ...]:
-        """Those of ``names`` that the agent sees during ``turn``; revealed tools come last, as upstream appends them."""
+        """Those of ``names`` the agent sees during ``turn``; revealed tools come last, as upstream appends them."""
         hidden = {name for later in self.turns for name in later.reveals}
         shown = [name for name in names if (self.tools is None or name in self.tools) and name not in hidden]
         return (*shown, *(name for past in self.turns[: turn + 1] for name in past.reveals))
+
+
+@dataclass(frozen=True)
+class Utterance:
+    """What one assistant message says, before a reply format writes it as text."""
+
+    calls: tuple[Call, ...] = ()
+    think: str | None = None
+    response: str | None = None
+
+
+CLOSING = Utterance(response="Done.")
+"""How the ground truth hands a turn back."""
+
+
+def gold_utterances(task: Task) -> list[Utterance]:
+    """Every assistant message of the ground truth, the closing reply of each turn included."""
+    return [said for turn in task.turns for said in (*(Utterance(calls) for calls in turn.steps), CLOSING)]
 
 
 class TaskSource(Protocol):
@@ -74,6 +92,9 @@ class TaskSource(Protocol):
 
     def __getitem__(self, task_id: str) -> Task:
         """The task with this id; KeyError if there is none."""
+
+    def demonstrate(self, task: Task, rng: np.random.Generator, noise: float) -> Sequence[Utterance]:
+        """What an agent would say in ``task``; ``noise`` in [0, 1] is how often it errs, 0 is the ground truth."""
 
 
 class TaskList:
@@ -100,6 +121,11 @@ class TaskList:
 
     def __getitem__(self, task_id: str) -> Task:
         return self._by_id[task_id]
+
+    def demonstrate(self, task: Task, rng: np.random.Generator, noise: float) -> Sequence[Utterance]:
+        if noise:
+            raise ConfigurationError("a task list has no noisy demonstrations; use noise=0")
+        return gold_utterances(task)
 
     def sample(self, rng: np.random.Generator, split: str) -> Task:
         if split not in self._by_split:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -33,13 +33,17 @@ class World:
         """Every tool, in the order of the tool sets."""
         return {name: owner.tools[name] for name, owner in self._owner.items()}
 
-    def call(self, call: Call) -> ToolResult:
-        """Validate and execute one call. Refused calls change nothing; what a tool raises becomes its observation."""
+    def call(self, call: Call, visible: Collection[str] | None = None) -> ToolResult:
+        """Validate and execute one call. Refused calls change nothing; what a tool raises becomes its observation.
+
+        Tools outside ``visible`` (None: all are inside) are unknown to the caller.
+        """
         if call.error is not None:
             return ToolResult(f"Malformed call: {call.error}", "malformed")
         owner = self._owner.get(call.name)
-        if owner is None:
-            return ToolResult(f"Unknown tool '{call.name}'. Available: {', '.join(self._owner)}.", "unknown_tool")
+        if owner is None or (visible is not None and call.name not in visible):
+            known = ", ".join(self._owner if visible is None else visible)
+            return ToolResult(f"Unknown tool '{call.name[:80]}'. Available: {known}.", "unknown_tool")
         problem = owner.tools[call.name].check(call.arguments)
         if problem is not None:
             return ToolResult(f"Invalid call: {problem}", "invalid_arguments")
@@ -47,6 +51,20 @@ class World:
             return ToolResult(observation_text(getattr(owner, call.name)(**call.arguments)))
         except Exception as error:  # the boundary: whatever a simulated API raises is data for the agent
             return ToolResult(f"Error during execution: {error}", "exception")
+
+    def replay(self, call: Call) -> str:
+        """Execute a ground-truth call: the observation text."""
+        return self.call(call).text
+
+    def differs(self, other: World) -> dict[str, list[str]]:
+        """Names of the public attributes that are not equal (``==``), by tool set; empty if the worlds agree."""
+        differences: dict[str, list[str]] = {}
+        for name, toolset in self.toolsets.items():
+            mine, theirs = toolset.state(), other.toolsets[name].state()
+            unequal = [key for key in {**mine, **theirs} if mine.get(key) != theirs.get(key)]
+            if unequal:
+                differences[name] = unequal
+        return differences
 
     def state(self) -> dict[str, dict[str, Any]]:
         """Public attributes by tool set name, live."""

@@ -1,0 +1,308 @@
+"""The environment: an agent talks to simulated APIs over several turns.
+
+A *turn* is one user request and everything until the agent hands back with a reply that makes no call. A *step* is one
+assistant message, one ``env.step(text)``. Subclasses say how a task's world is built; the rest is the same for all.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Literal
+
+import gymnasium
+import numpy as np
+from gymnasium.error import ResetNeeded
+
+from tooluse_gym import messages
+from tooluse_gym.errors import ConfigurationError
+from tooluse_gym.formats import Call, Format, Reply, get_format
+from tooluse_gym.messages import Message
+from tooluse_gym.rewards import Rubric, StepOutcome, get_rubric
+from tooluse_gym.scoring import Judge, Verdict
+from tooluse_gym.spaces import MessagesSpace, UnicodeText
+from tooluse_gym.tasks import Task, TaskSource, Utterance
+from tooluse_gym.tools import Tool
+from tooluse_gym.trajectory import Step, Trajectory
+from tooluse_gym.world import ToolResult, World
+
+Observation = tuple[Message, ...]
+Validation = Literal["strict", "official"]
+
+
+@dataclass
+class Episode:
+    """Everything that changes while an episode runs; a deep copy of it is a snapshot."""
+
+    task: Task
+    judge: Judge
+    prefix: int
+    turn: int = 0
+    replies: tuple[Reply, ...] = ()  # of the current turn
+    results: tuple[tuple[ToolResult, ...], ...] = ()  # of those steps of the current turn that made calls
+    conversation: Observation = ()
+    opening: Observation = ()
+    steps: tuple[Step, ...] = ()
+    tools: tuple[Tool, ...] = ()
+    tools_version: int = 0
+    ended: bool = False
+    truncated: bool = False
+    verdict: Verdict | None = None
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Episode:
+        # Only the worlds inside the judge change in place; all else is immutable and shared.
+        return replace(self, judge=copy.deepcopy(self.judge, {**memo, id(self.task): self.task}))
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """An opaque copy of an episode, made by ``snapshot()``; may be restored any number of times."""
+
+    _episode: Episode = field(repr=False)
+
+
+class ToolUseEnv(gymnasium.Env[Observation, str]):
+    """Base of all environments.
+
+    * **Observation**: the tuple of chat messages that are new since the agent last spoke.
+    * **Action**: the assistant's text in the reply format.
+    * **Reward**: the rubric's; its parts are in ``info["reward_terms"]``.
+    * **Terminated** when the last turn is handed back, **truncated** when a turn exceeds its step limit.
+    * **info**: ``task_id``, ``turn``, ``step`` (index of the next step inside the turn), ``tools`` (visible now, OpenAI
+      form) and ``tools_version`` (changes when they do), ``reward_terms``, ``failures`` (why calls were not executed)
+      and, once the episode is over, ``verdict``.
+
+    ``reset`` options: ``task_id``; ``split`` to sample from; ``prefix``: start after that many ground-truth steps.
+
+    Args:
+        tasks: where tasks come from.
+        format: reply format, by name or as an object.
+        validation: ``strict`` checks every call against its schema and hides what the task hides; ``official``
+            executes whatever the official program would have executed, and ends a turn on text it cannot decode.
+        rubric: reward preset, or a :class:`~tooluse_gym.rewards.Rubric`.
+        max_steps_per_turn: executed steps allowed in a turn; one more ends the episode (20 upstream).
+        split: default split to sample from; None means the source's first.
+        show_tools: begin with a system message that shows the tools and the reply format. Switch it off where a chat
+            template shows ``info["tools"]``.
+        render_mode: None or ``ansi`` (``render()`` returns the conversation as text).
+    """
+
+    metadata = {"render_modes": ["ansi"]}  # noqa: RUF012 (Gymnasium's own form)
+
+    def __init__(
+        self,
+        tasks: TaskSource,
+        *,
+        format: str | Format = "hermes",
+        validation: Validation = "strict",
+        rubric: str | Rubric = "dense",
+        max_steps_per_turn: int = 20,
+        split: str | None = None,
+        show_tools: bool = True,
+        render_mode: str | None = None,
+    ):
+        if validation not in ("strict", "official"):
+            raise ConfigurationError(f"unknown validation {validation!r}; choose strict or official")
+        if max_steps_per_turn < 1:
+            raise ConfigurationError(f"max_steps_per_turn must be at least 1, got {max_steps_per_turn}")
+        if render_mode not in (None, "ansi"):
+            raise ConfigurationError(f"unknown render_mode {render_mode!r}; choose ansi or None")
+        self.tasks = tasks
+        self.format = get_format(format)
+        self.validation = validation
+        self.rubric = get_rubric(rubric)
+        self.max_steps_per_turn = max_steps_per_turn
+        self.split = tasks.splits[0] if split is None else self._known_split(split)
+        self.show_tools = show_tools
+        self.render_mode = render_mode
+        self.observation_space = MessagesSpace()
+        self.action_space = UnicodeText()
+        self._episode: Episode | None = None
+
+    # What a benchmark says of itself
+
+    def make_worlds(self, task: Task) -> tuple[World, World]:
+        """Fresh worlds of a task: the agent's, and the one the ground truth is played on."""
+        raise NotImplementedError(f"{type(self).__name__} must define make_worlds")
+
+    def shown_tools(self, task: Task, turn: int, world: World) -> tuple[Tool, ...]:
+        """The tools the agent sees during ``turn``, in order."""
+        return tuple(world.tools[name] for name in task.visible(turn, tuple(world.tools)))
+
+    def execute(self, world: World, call: Call, visible: Sequence[str]) -> ToolResult:
+        """Carry out one call of the agent."""
+        return world.call(call, visible)
+
+    # Gymnasium's interface
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Observation, dict[str, Any]]:
+        super().reset(seed=seed)
+        task, prefix = self._choose(dict(options or {}))
+        agent, gold = self.make_worlds(task)
+        self._episode = episode = Episode(task, Judge(task, agent, gold, strict=self.validation == "strict"), prefix)
+        self._show_tools()
+        if self.show_tools:
+            episode.conversation += (messages.system(self.format.system_prompt(episode.tools)),)
+        episode.conversation += task.turns[0].messages
+        if prefix:
+            for said in self.tasks.demonstrate(task, np.random.default_rng(0), noise=0.0)[:prefix]:
+                self._advance(self.format.parse(self.write(said)))
+        episode.opening = episode.conversation
+        return episode.opening, self._info(self.rubric.zeros())
+
+    def step(self, action: str) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
+        episode = self._running
+        if episode.ended:
+            raise ResetNeeded("the episode is over: call reset() before step()")
+        spoken = len(episode.conversation) + 1
+        outcome, results = self._advance(self.format.parse(action))
+        observation = episode.conversation[spoken:]
+        reward, terms = self.rubric(outcome)
+        episode.steps += (Step(action, observation, reward, terms),)
+        info = self._info(terms, results)
+        truncated = episode.ended and episode.truncated
+        return observation, reward, episode.ended and not truncated, truncated, info
+
+    def render(self) -> str | None:  # type: ignore[override]
+        if self.render_mode is None:
+            return None
+        return messages.render(self._running.conversation)
+
+    # Beyond Gymnasium
+
+    @property
+    def task(self) -> Task:
+        """The running episode's task."""
+        return self._running.task
+
+    @property
+    def conversation(self) -> Observation:
+        """Every message of the episode so far, the agent's included."""
+        return self._running.conversation
+
+    def snapshot(self) -> Snapshot:
+        """An exact copy of the episode. The random generator, which only ``reset`` draws from, is not part of it."""
+        return Snapshot(copy.deepcopy(self._running))
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Continue from ``snapshot``, which stays as it is."""
+        self._episode = copy.deepcopy(snapshot._episode)
+
+    def write(self, said: Utterance) -> str:
+        """An action that says this, in the environment's reply format."""
+        return self.format.write(said.calls, said.think, said.response)
+
+    def demonstrate(self, *, seed: int, noise: float = 0.0, options: dict[str, Any] | None = None) -> Trajectory:
+        """Play a demonstration of a sampled (or, by ``options``, chosen) task; ``noise`` is how often it errs.
+
+        Where an erring demonstration stops short, the record is of an unfinished episode.
+        """
+        self.reset(seed=seed, options=options)
+        rng = np.random.default_rng([seed, 1])
+        for said in self.tasks.demonstrate(self.task, rng, noise)[self._running.prefix :]:
+            if self._running.ended:
+                break
+            self.step(self.write(said))
+        return self.trajectory()
+
+    def trajectory(self) -> Trajectory:
+        """The episode so far, ready to be saved, replayed and re-scored."""
+        episode = self._running
+        return Trajectory(
+            env=None if self.spec is None else self.spec.id,
+            options={} if self.spec is None else dict(self.spec.kwargs),
+            task=episode.task.id,
+            prefix=episode.prefix,
+            opening=episode.opening,
+            steps=episode.steps,
+            verdict=episode.verdict,
+        )
+
+    # How an episode goes on
+
+    def _advance(self, reply: Reply) -> tuple[StepOutcome, tuple[ToolResult, ...]]:
+        """Play one assistant message; the outcome, and the results of its calls."""
+        episode = self._running
+        episode.conversation += (messages.assistant(reply.text),)
+        episode.replies += (reply,)
+        undecodable = self.validation == "official" and any(call.error is not None for call in reply.calls)
+        calls = () if undecodable else reply.calls
+        visible = [tool.name for tool in episode.tools]
+        results = tuple(self.execute(episode.judge.agent, call, visible) for call in calls)
+        if calls:
+            episode.results += (results,)
+            episode.conversation += self.format.results(calls, [result.text for result in results])
+        episode.truncated = len(episode.results) > self.max_steps_per_turn
+        last_turn = episode.turn == len(episode.task.turns) - 1
+        grade = None
+        if not calls or (episode.truncated and last_turn):
+            grade = episode.judge.end_turn([[result.text for result in step] for step in episode.results])
+        episode.ended = episode.truncated or (grade is not None and last_turn)
+        if episode.ended:
+            episode.verdict = episode.judge.verdict()
+        outcome = StepOutcome(
+            replies=episode.replies,
+            results=episode.results,
+            gold_steps=len(episode.task.turns[episode.turn].steps) + 1,
+            turn=episode.turn,
+            turns=len(episode.task.turns),
+            grade=grade,
+            verdict=episode.verdict,
+        )
+        if grade is not None and not episode.ended:
+            episode.turn += 1
+            episode.replies, episode.results = (), ()
+            episode.conversation += episode.task.turns[episode.turn].messages
+            self._show_tools()
+        return outcome, results
+
+    def _show_tools(self) -> None:
+        episode = self._running
+        tools = self.shown_tools(episode.task, episode.turn, episode.judge.agent)
+        if tools != episode.tools:
+            episode.tools, episode.tools_version = tools, episode.tools_version + 1
+
+    def _info(self, terms: dict[str, float], results: Sequence[ToolResult] = ()) -> dict[str, Any]:
+        episode = self._running
+        info: dict[str, Any] = {
+            "task_id": episode.task.id,
+            "turn": episode.turn,
+            "step": len(episode.replies),
+            "tools": tuple(tool.openai() for tool in episode.tools),
+            "tools_version": episode.tools_version,
+            "reward_terms": terms,
+            "failures": tuple(result.failure for result in results),
+        }
+        if episode.verdict is not None:
+            info["verdict"] = asdict(episode.verdict)
+        return info
+
+    @property
+    def _running(self) -> Episode:
+        if self._episode is None:
+            raise ResetNeeded("no episode was begun: call reset() first")
+        return self._episode
+
+    def _choose(self, options: dict[str, Any]) -> tuple[Task, int]:
+        task_id, split, prefix = (options.pop(key, None) for key in ("task_id", "split", "prefix"))
+        if options:
+            raise ConfigurationError(f"unknown reset option {next(iter(options))!r}; known: task_id, split, prefix")
+        if task_id is None:
+            task = self.tasks.sample(self.np_random, self.split if split is None else self._known_split(split))
+        else:
+            try:
+                task = self.tasks[task_id]
+            except KeyError:
+                raise ConfigurationError(f"no task has the id {task_id!r}") from None
+        prefix = 0 if prefix is None else int(prefix)
+        if not 0 <= prefix < task.gold_steps:
+            raise ConfigurationError(f"prefix must be 0 to {task.gold_steps - 1} in task {task.id!r}, got {prefix}")
+        return task, prefix
+
+    def _known_split(self, split: str) -> str:
+        if split not in self.tasks.splits:
+            raise ConfigurationError(f"unknown split {split!r}; choose one of {', '.join(self.tasks.splits)}")
+        return split

@@ -1,0 +1,120 @@
+"""Trajectories: the record of an episode. Saved as JSON Lines, replayed in the environment, scored again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+
+from tooluse_gym.errors import TrajectoryError
+from tooluse_gym.messages import Message, assistant
+from tooluse_gym.scoring import Verdict
+
+
+@dataclass(frozen=True)
+class Step:
+    """One assistant message and what it brought: ``observation`` holds the messages that followed it."""
+
+    action: str
+    observation: tuple[Message, ...]
+    reward: float
+    reward_terms: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """An episode of ``gymnasium.make(env, **options)`` on ``task``, started after ``prefix`` ground-truth steps.
+
+    ``opening`` is the first observation; ``verdict`` is None while the episode was not over.
+    """
+
+    env: str | None
+    options: dict[str, Any]
+    task: str
+    prefix: int
+    opening: tuple[Message, ...]
+    steps: tuple[Step, ...]
+    verdict: Verdict | None = None
+
+    @property
+    def reward(self) -> float:
+        """The sum of the steps' rewards."""
+        return sum(step.reward for step in self.steps)
+
+    @property
+    def conversation(self) -> tuple[Message, ...]:
+        """Every message in order."""
+        said = [message for step in self.steps for message in (assistant(step.action), *step.observation)]
+        return (*self.opening, *said)
+
+    def to_json(self) -> str:
+        """One line of JSON.
+
+        Raises:
+            TrajectoryError: the environment was made with an option that JSON cannot hold, such as a rubric object.
+        """
+        try:
+            return json.dumps(asdict(self))
+        except TypeError as error:
+            raise TrajectoryError(f"an option of {self.env} cannot be saved ({error}); use presets by name") from error
+
+    @classmethod
+    def from_json(cls, line: str, place: str = "trajectory") -> Trajectory:
+        """Read what :meth:`to_json` wrote.
+
+        Raises:
+            TrajectoryError: the line is not JSON or lacks a field; the message begins with ``place``.
+        """
+        try:
+            record = json.loads(line)
+            steps = tuple(Step(**{**step, "observation": tuple(step["observation"])}) for step in record.pop("steps"))
+            verdict = record.pop("verdict")
+            opening = tuple(record.pop("opening"))
+            return cls(**record, opening=opening, steps=steps, verdict=None if verdict is None else Verdict(**verdict))
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise TrajectoryError(f"{place}: not a trajectory ({type(error).__name__}: {error})") from error
+
+
+def save(path: str | Path, trajectories: Iterable[Trajectory]) -> None:
+    """Append ``trajectories`` to a JSON Lines file."""
+    with open(path, "a", encoding="utf-8") as file:
+        for trajectory in trajectories:
+            file.write(trajectory.to_json() + "\n")
+
+
+def load(path: str | Path) -> Iterator[Trajectory]:
+    """Read a JSON Lines file; a bad line raises TrajectoryError with file and line."""
+    with open(path, encoding="utf-8") as file:
+        for number, line in enumerate(file, start=1):
+            yield Trajectory.from_json(line, f"{path}:{number}")
+
+
+def replay(trajectory: Trajectory, *, verify: bool = True, **options: Any) -> Trajectory:
+    """Play the recorded replies again and return the new record.
+
+    ``options`` override those the environment was made with: ``rubric="official"`` scores an episode again under
+    another reward.
+
+    Raises:
+        TrajectoryError: with ``verify``, an observation differs from the recorded one.
+    """
+    if trajectory.env is None:
+        raise TrajectoryError("the trajectory names no environment: it was recorded without gymnasium.make")
+    env = gymnasium.make(trajectory.env, **{**trajectory.options, **options})
+    observation, _ = env.reset(options={"task_id": trajectory.task, "prefix": trajectory.prefix})
+    expected = trajectory.opening
+    for number, step in enumerate(trajectory.steps):
+        if verify and observation != expected:
+            raise TrajectoryError(
+                f"task {trajectory.task}: the observation before step {number} is not the recorded one"
+            )
+        observation, *_ = env.step(step.action)
+        expected = step.observation
+    if verify and observation != expected:
+        raise TrajectoryError(f"task {trajectory.task}: the last observation differs from the record")
+    record: Trajectory = env.unwrapped.trajectory()  # type: ignore[attr-defined]
+    return record
