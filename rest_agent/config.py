@@ -1,0 +1,282 @@
+"""The trainer's configuration: frozen dataclasses, read from YAML and ``key.sub=value`` overrides, checked once.
+
+Unknown keys and values of a wrong type are errors that name the key and the nearest valid one. DeepSpeed's own settings
+stay in DeepSpeed's JSON (``--deepspeed_config``).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import types
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+import yaml
+
+T = TypeVar("T")
+
+
+class ConfigError(ValueError):
+    """A key or a value of the configuration is wrong; the message names it."""
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The policy. Without ``path``, a small Qwen3-architecture model and its tokenizer are made from scratch."""
+
+    path: str | None = None
+    """Folder or hub id of a Hugging Face causal language model whose tokenizer has a chat template."""
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    vocabulary: int = 1024
+    """Entries of the tokenizer trained for a new model."""
+    hidden_size: int = 128
+    layers: int = 3
+    heads: int = 4
+    kv_heads: int = 2
+    intermediate_size: int = 384
+    embedding_std: float = 0.1
+    """Initial standard deviation of the embeddings. The usual .02 learns several times slower at this size."""
+    context: int = 4096
+
+
+@dataclass(frozen=True)
+class EnvironmentConfig:
+    """Where the agent acts: ``gymnasium.make(id, **options)``."""
+
+    id: str = "tooluse_gym:BFCLMultiTurn-v0"
+    format: str = "hermes"
+    """Reply format (``toolrl``, ``hermes``, ``pythonic``, ``structured``)."""
+    tools_from: Literal["template", "system"] = "template"
+    """Who shows the tools: the model's chat template, or a system message of the reply format."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    train_split: str = "train"
+    eval_split: str = "test"
+    validation_split: str = "validation"
+
+
+@dataclass(frozen=True)
+class SFTStage:
+    """Supervised updates on demonstrations of one kind."""
+
+    updates: int = 100
+    batch: int = 48
+    """Demonstrations per update, over all ranks."""
+    learning_rate: float = 3e-3
+    noise: float = 0.0
+    """How often the demonstrator errs."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """Environment options of this stage, over those of ``environment``."""
+    show_tools: bool = True
+
+    def __post_init__(self) -> None:
+        _require(self.batch >= 1, "batch", "at least 1", self.batch)
+        _require(0 <= self.noise <= 1, "noise", "between 0 and 1", self.noise)
+
+
+@dataclass(frozen=True)
+class Ramp:
+    """A number that moves linearly from ``start`` to ``end`` over the run."""
+
+    start: float
+    end: float
+
+    def at(self, progress: float) -> float:
+        """Its value at ``progress`` in [0, 1]."""
+        return self.start + (self.end - self.start) * progress
+
+
+@dataclass(frozen=True)
+class WeightsConfig:
+    """ResT: the weight of a policy token by what it is, over the progress of the run."""
+
+    tag: Ramp = Ramp(1.0, 1.0)
+    name: Ramp = Ramp(1.2, 1.2)
+    arguments: Ramp = Ramp(0.6, 1.2)
+    think: Ramp = Ramp(0.6, 1.0)
+    response: Ramp = Ramp(1.0, 1.0)
+    scaffold: Ramp = Ramp(1.0, 1.0)
+    stray: Ramp = Ramp(0.0, 0.0)
+    end: Ramp = Ramp(1.0, 1.0)
+    """The end-of-turn token: zero would never reinforce stopping."""
+    uniform: bool = False
+    """Ignore the above and weigh every token 1: plain GRPO."""
+
+
+@dataclass(frozen=True)
+class RLConfig:
+    """ResT over GRPO."""
+
+    updates: int = 60
+    tasks: int = 16
+    """Tasks per update, over all ranks."""
+    group: int = 8
+    """Rollouts per task."""
+    learning_rate: float = 3e-4
+    warmup: int = 5
+    """Updates over which the learning rate rises from 0."""
+    temperature: float = 1.0
+    clip_low: float = 0.2
+    clip_high: float = 0.2
+    dual_clip: float | None = 3.0
+    scale_by_std: bool = True
+    """Divide advantages by the standard deviation of their group."""
+    epochs: int = 1
+    """Passes over each batch of rollouts."""
+    minibatches: int = 1
+    """Optimizer steps per pass."""
+    max_reply_tokens: int = 96
+    max_tokens: int = 1024
+    """Tokens of a whole episode; a longer one is cut and counts as truncated."""
+    weights: WeightsConfig = field(default_factory=WeightsConfig)
+
+    def __post_init__(self) -> None:
+        _require(self.group >= 2, "group", "at least 2 (advantages are relative to a group)", self.group)
+        _require(self.temperature > 0, "temperature", "greater than 0", self.temperature)
+
+
+@dataclass(frozen=True)
+class OptimizerConfig:
+    betas: tuple[float, float] = (0.9, 0.95)
+    weight_decay: float = 0.0
+    max_grad_norm: float = 1.0
+    micro_batch_tokens: int = 16384
+    """Tokens (padding included) of one forward pass of a rank."""
+
+
+@dataclass(frozen=True)
+class EvalConfig:
+    tasks: int = 256
+    sampled: bool = True
+    """Evaluate at temperature 1 too, besides greedy decoding."""
+    every: int = 0
+    """Updates of RL between evaluations on the validation split; 0: none."""
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    name: str = "quickstart"
+    folder: str = "runs"
+    seed: int = 0
+    save_every: int = 20
+    """Updates between checkpoints."""
+    keep: int = 2
+    """Checkpoints kept."""
+    tensorboard: bool = True
+    progress: bool = True
+
+
+@dataclass(frozen=True)
+class Config:
+    """Everything a run is made of. The default is the quickstart."""
+
+    model: ModelConfig = field(default_factory=ModelConfig)
+    environment: EnvironmentConfig = field(default_factory=EnvironmentConfig)
+    sft: tuple[SFTStage, ...] = (
+        SFTStage(updates=120, batch=48, options={"starter": {"turns": 1}}, show_tools=False),
+        SFTStage(updates=200, batch=24, noise=0.25),
+    )
+    rl: RLConfig = field(default_factory=RLConfig)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    evaluation: EvalConfig = field(default_factory=EvalConfig)
+    run: RunConfig = field(default_factory=RunConfig)
+
+
+def _require(condition: bool, key: str, expected: str, value: object) -> None:
+    if not condition:
+        raise ConfigError(f"{key} must be {expected}, got {value!r}")
+
+
+def load(path: str | Path | None = None, overrides: Sequence[str] = ()) -> Config:
+    """The default configuration, changed by a YAML file, changed by ``key.sub=value`` texts.
+
+    Raises:
+        ConfigError: the file is not YAML, a key is unknown, or a value has the wrong type. The message names the key.
+    """
+    tree: dict[str, Any] = {}
+    if path is not None:
+        try:
+            loaded = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        except OSError as error:
+            raise ConfigError(f"cannot read the configuration {path}: {error.strerror}") from error
+        except yaml.YAMLError as error:
+            raise ConfigError(f"{path} is not YAML: {error}") from error
+        if loaded is not None and not isinstance(loaded, dict):
+            raise ConfigError(f"{path}: expected a mapping of keys, got {type(loaded).__name__}")
+        tree = loaded or {}
+    for override in overrides:
+        key, equals, text = override.partition("=")
+        if not equals:
+            raise ConfigError(f"override {override!r} is not of the form key.sub=value")
+        *parents, leaf = key.split(".")
+        node = tree
+        for parent in parents:
+            node = node.setdefault(parent, {})
+            if not isinstance(node, dict):
+                raise ConfigError(f"override {key}: {parent} is not a group of keys")
+        node[leaf] = yaml.safe_load(text)
+    return from_tree(Config, tree)
+
+
+def from_tree(cls: type[T], tree: Any, place: str = "") -> T:
+    """Build a configuration dataclass from plain dicts and lists; ``place`` is the key they stand under."""
+    if not isinstance(tree, Mapping):
+        raise ConfigError(f"{place or 'configuration'}: expected a group of keys, got {tree!r}")
+    hints = get_type_hints(cls)
+    values = {}
+    for key, value in tree.items():
+        where = f"{place}.{key}" if place else str(key)
+        if key not in hints:
+            near = difflib.get_close_matches(str(key), hints, n=1, cutoff=0.4)
+            prefix = f"{place}." if place else ""
+            hint = f"did you mean {prefix}{near[0]}?" if near else f"known keys: {', '.join(hints)}"
+            raise ConfigError(f"unknown key {where}; {hint}")
+        values[key] = _convert(hints[key], value, where)
+    try:
+        return cls(**values)
+    except ConfigError as error:
+        raise ConfigError(f"{place}.{error}" if place else str(error)) from None
+
+
+def _convert(hint: Any, value: Any, where: str) -> Any:
+    origin, arguments = get_origin(hint), get_args(hint)
+    if dataclasses.is_dataclass(hint):
+        return from_tree(hint, value, where)  # type: ignore[arg-type]
+    if origin in (Union, types.UnionType):
+        if value is None and type(None) in arguments:
+            return None
+        return _convert(next(option for option in arguments if option is not type(None)), value, where)
+    if origin is Literal:
+        if value not in arguments:
+            raise ConfigError(f"{where}: expected one of {', '.join(map(str, arguments))}, got {value!r}")
+        return value
+    if origin is tuple:
+        if not isinstance(value, list | tuple):
+            raise ConfigError(f"{where}: expected a list, got {value!r}")
+        if arguments[-1] is not Ellipsis and len(value) != len(arguments):
+            raise ConfigError(f"{where}: expected {len(arguments)} values, got {len(value)}")
+        return tuple(_convert(arguments[0], item, f"{where}[{i}]") for i, item in enumerate(value))
+    expected = {Mapping: dict}.get(origin, hint)
+    if expected is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if expected is float and isinstance(value, str):  # YAML reads 3e-4 as text
+        try:
+            return float(value)
+        except ValueError:
+            pass
+    if not isinstance(value, expected) or (isinstance(value, bool) and expected is not bool):
+        raise ConfigError(f"{where}: expected {expected.__name__}, got {value!r}")
+    return value
+
+
+def to_tree(config: Any) -> dict[str, Any]:
+    """The inverse of :func:`from_tree`: plain dicts and lists, ready for YAML."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return {key: plain(item) for key, item in value.items()}
+        return [plain(item) for item in value] if isinstance(value, tuple | list) else value
+
+    return plain(dataclasses.asdict(config))  # type: ignore[no-any-return]
