@@ -1,1 +1,106 @@
-"""Gymnasium environments in which language models use tools."""
+"""Gymnasium environments in which language models use tools.
+
+Importing this package registers every environment and nothing else: it loads Gymnasium (with NumPy) and the folders'
+``__init__`` files; the names below load their modules when first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tooluse_gym.agents import ScriptedAgent, play
+    from tooluse_gym.env import ToolUseEnv
+    from tooluse_gym.formats import Call, Format, Reply, get_format
+    from tooluse_gym.rewards import Rubric, get_rubric
+    from tooluse_gym.scoring import Verdict
+    from tooluse_gym.spaces import MessagesSpace, UnicodeText
+    from tooluse_gym.tasks import Task, TaskList, TaskSource, Turn, Utterance, load_tasks
+    from tooluse_gym.testing import check_tool_env
+    from tooluse_gym.tools import Tool, ToolSet
+    from tooluse_gym.trajectory import Step, Trajectory
+    from tooluse_gym.world import World
+    from tooluse_gym.wrappers import TextObservation
+
+    __version__: str
+
+_HOMES = {
+    "agents": ("ScriptedAgent", "play"),
+    "env": ("ToolUseEnv",),
+    "formats": ("Call", "Format", "Reply", "get_format"),
+    "rewards": ("Rubric", "get_rubric"),
+    "scoring": ("Verdict",),
+    "spaces": ("MessagesSpace", "UnicodeText"),
+    "tasks": ("Task", "TaskList", "TaskSource", "Turn", "Utterance", "load_tasks"),
+    "testing": ("check_tool_env",),
+    "tools": ("Tool", "ToolSet"),
+    "trajectory": ("Step", "Trajectory"),
+    "world": ("World",),
+    "wrappers": ("TextObservation",),
+}
+_HOME = {name: module for module, names in _HOMES.items() for name in names}
+
+__all__ = [  # noqa: RUF022 (by module, as above)
+    "ScriptedAgent",
+    "play",
+    "ToolUseEnv",
+    "Call",
+    "Format",
+    "Reply",
+    "get_format",
+    "Rubric",
+    "get_rubric",
+    "Verdict",
+    "MessagesSpace",
+    "UnicodeText",
+    "Task",
+    "TaskList",
+    "TaskSource",
+    "Turn",
+    "Utterance",
+    "load_tasks",
+    "check_tool_env",
+    "Tool",
+    "ToolSet",
+    "Step",
+    "Trajectory",
+    "World",
+    "TextObservation",
+    "__version__",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            return version("tooluse-gym")  # its one place is pyproject.toml
+        except PackageNotFoundError:
+            return "0+not.installed"
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+def _register_environments() -> None:
+    """Import every folder of ``envs``; each registers its ids with string entry points."""
+    folder = Path(__file__).parent / "envs"
+    if not (folder / "__init__.py").is_file():
+        raise ImportError(
+            f"{folder} is not a folder of environments: this copy of the source lost its symbolic link "
+            "tooluse_gym/envs -> ../envs (as archives and Git with core.symlinks=false do), so restore the link or "
+            "install the package from a wheel"
+        )
+    for module in pkgutil.iter_modules([str(folder)]):
+        importlib.import_module(f"{__name__}.envs.{module.name}")
+
+
+_register_environments()

@@ -1,0 +1,44 @@
+"""Scripted agents, and the loop that plays an episode with any agent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import gymnasium
+
+from tooluse_gym.env import ToolUseEnv
+from tooluse_gym.trajectory import Trajectory
+
+Agent = Callable[[Any, dict[str, Any]], str]
+"""``agent(observation, info)`` returns the next reply."""
+
+
+class ScriptedAgent:
+    """Says the given replies one after the other, then the last word ``closing`` for ever."""
+
+    def __init__(self, replies: Iterable[str], closing: str = ""):
+        self._replies = iter(replies)
+        self._closing = closing
+
+    def act(self, observation: Any, info: dict[str, Any]) -> str:
+        """The next reply, whatever was observed."""
+        return next(self._replies, self._closing)
+
+    __call__ = act
+
+
+def play(env: gymnasium.Env[Any, str], agent: Agent, **reset: Any) -> Trajectory:
+    """Play one episode to its end; ``reset`` holds ``seed`` and ``options``.
+
+    ``env`` may be wrapped; the record is that of the :class:`ToolUseEnv` inside.
+    """
+    inner = env.unwrapped
+    if not isinstance(inner, ToolUseEnv):
+        raise TypeError(f"play needs a ToolUseEnv, got {type(inner).__name__}")
+    observation, info = env.reset(**reset)
+    ended = False
+    while not ended:
+        observation, _, terminated, truncated, info = env.step(agent(observation, info))
+        ended = terminated or truncated
+    return inner.trajectory()
