@@ -40,9 +40,10 @@ class Call:
     name: str
     arguments: dict[str, Any] = field(default_factory=dict)
     error: str | None = None
-    source: str | None = None
-    """The text the call was read from, where it says more than name and arguments (positional arguments of a
-    ground truth, malformed calls)."""
+    source: str | None = field(default=None, compare=False)
+    """The text that stands for the call where name and arguments do not say it: positional arguments of a ground
+    truth, a malformed call as it was written, the exact text that an official program would execute. Calls that
+    differ only in it are equal."""
 
     @property
     def text(self) -> str:
@@ -70,7 +71,7 @@ class Reply:
 
 
 def cover(length: int, spans: Iterable[Segment], rest: Kind) -> tuple[Segment, ...]:
-    """Sorted, disjoint ``spans`` completed with ``rest`` so that they cover ``[0, length)``; empty spans are dropped."""
+    """Sorted, disjoint ``spans`` without the empty ones, completed with ``rest`` so that they cover ``[0, length)``."""
     segments: list[Segment] = []
     position = 0
     for span in spans:
