@@ -1,0 +1,1 @@
+"""Sampling replies: the decode loop, and the cache it writes to."""
