@@ -1,29 +1,31 @@
 """The environment: an agent talks to simulated APIs over several turns.
 
 A *turn* is one user request and everything until the agent hands back with a reply that makes no call. A *step* is one
-assistant message, one ``env.step(text)``. Subclasses say how a task's world is built; the rest is the same for all.
+assistant message, one ``env.step(text)``. Subclasses say which tool sets there are, or how a task's world is built; the
+rest is the same for all.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import gymnasium
 import numpy as np
 from gymnasium.error import ResetNeeded
 
 from tooluse_gym import messages
-from tooluse_gym.errors import ConfigurationError
+from tooluse_gym.errors import ConfigurationError, TaskError
 from tooluse_gym.formats import Call, Format, Reply, get_format
 from tooluse_gym.messages import Message
 from tooluse_gym.rewards import Rubric, StepOutcome, get_rubric
 from tooluse_gym.scoring import Judge, Verdict
 from tooluse_gym.spaces import MessagesSpace, UnicodeText
 from tooluse_gym.tasks import Task, TaskSource, Utterance
-from tooluse_gym.tools import Tool
+from tooluse_gym.tools import Tool, ToolSet
 from tooluse_gym.trajectory import Step, Trajectory
 from tooluse_gym.world import ToolResult, World
 
@@ -70,10 +72,14 @@ class ToolUseEnv(gymnasium.Env[Observation, str]):
     * **Reward**: the rubric's; its parts are in ``info["reward_terms"]``.
     * **Terminated** when the last turn is handed back, **truncated** when a turn exceeds its step limit.
     * **info**: ``task_id``, ``turn``, ``step`` (index of the next step inside the turn), ``tools`` (visible now, OpenAI
-      form) and ``tools_version`` (changes when they do), ``reward_terms``, ``failures`` (why calls were not executed)
-      and, once the episode is over, ``verdict``.
+      form) and ``tools_version`` (changes when they do), ``reward_terms``, ``failures`` (per call of the step, why it
+      was not executed or None) and, once the episode is over, ``verdict`` (``valid``, ``error_type``, ``differing``,
+      and for a failure its ``turn``).
 
-    ``reset`` options: ``task_id``; ``split`` to sample from; ``prefix``: start after that many ground-truth steps.
+    ``reset`` options: ``task_id``; or ``split`` to sample from; ``prefix``: start after that many ground-truth steps.
+
+    An environment is a subclass with ``toolsets``, the tool set classes by the name that tasks know them by; where
+    building a world takes more than ``cls(**initial_state)``, it defines ``make_worlds`` instead.
 
     Args:
         tasks: where tasks come from.
@@ -83,12 +89,13 @@ class ToolUseEnv(gymnasium.Env[Observation, str]):
         rubric: reward preset, or a :class:`~tooluse_gym.rewards.Rubric`.
         max_steps_per_turn: executed steps allowed in a turn; one more ends the episode (20 upstream).
         split: default split to sample from; None means the source's first.
-        show_tools: begin with a system message that shows the tools and the reply format. Switch it off where a chat
-            template shows ``info["tools"]``.
+        show_tools: begin with a system message that shows the tools and the reply format, and announce tools that
+            appear later in the user's message. Switch it off where a chat template shows ``info["tools"]``.
         render_mode: None or ``ansi`` (``render()`` returns the conversation as text).
     """
 
     metadata = {"render_modes": ["ansi"]}  # noqa: RUF012 (Gymnasium's own form)
+    toolsets: ClassVar[Mapping[str, type[ToolSet]]] = {}
 
     def __init__(
         self,
@@ -124,11 +131,20 @@ class ToolUseEnv(gymnasium.Env[Observation, str]):
 
     def make_worlds(self, task: Task) -> tuple[World, World]:
         """Fresh worlds of a task: the agent's, and the one the ground truth is played on."""
-        raise NotImplementedError(f"{type(self).__name__} must define make_worlds")
+        return self._make_world(task), self._make_world(task)
+
+    def _make_world(self, task: Task) -> World:
+        for name in task.toolsets:
+            if name not in self.toolsets:
+                known = ", ".join(self.toolsets) or "none"
+                raise TaskError(f"task {task.id!r} needs the tool set {name!r}; {type(self).__name__} has {known}")
+        state = copy.deepcopy(dict(task.initial_state))  # tool sets may keep and change what they are given
+        return World({name: self.toolsets[name](**state.get(name, {})) for name in task.toolsets})
 
     def shown_tools(self, task: Task, turn: int, world: World) -> tuple[Tool, ...]:
         """The tools the agent sees during ``turn``, in order."""
-        return tuple(world.tools[name] for name in task.visible(turn, tuple(world.tools)))
+        tools = world.tools
+        return tuple(tools[name] for name in task.visible(turn, tuple(tools)))
 
     def execute(self, world: World, call: Call, visible: Sequence[str]) -> ToolResult:
         """Carry out one call of the agent."""
@@ -143,20 +159,24 @@ class ToolUseEnv(gymnasium.Env[Observation, str]):
         task, prefix = self._choose(dict(options or {}))
         agent, gold = self.make_worlds(task)
         self._episode = episode = Episode(task, Judge(task, agent, gold, strict=self.validation == "strict"), prefix)
-        self._show_tools()
-        if self.show_tools:
-            episode.conversation += (messages.system(self.format.system_prompt(episode.tools)),)
-        episode.conversation += task.turns[0].messages
+        self._open_turn()
         if prefix:
             for said in self.tasks.demonstrate(task, np.random.default_rng(0), noise=0.0)[:prefix]:
                 self._advance(self.format.parse(self.write(said)))
+            if episode.ended:
+                raise ConfigurationError(
+                    f"the ground truth of task {task.id!r} exceeds max_steps_per_turn={self.max_steps_per_turn} "
+                    f"within its first {prefix} steps"
+                )
         episode.opening = episode.conversation
-        return episode.opening, self._info(self.rubric.zeros())
+        return _copies(episode.opening), self._info(self.rubric.zeros())
 
     def step(self, action: str) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         episode = self._running
         if episode.ended:
             raise ResetNeeded("the episode is over: call reset() before step()")
+        if not isinstance(action, str):
+            raise TypeError(f"an action is the assistant's text, got {type(action).__name__}")
         spoken = len(episode.conversation) + 1
         outcome, results = self._advance(self.format.parse(action))
         observation = episode.conversation[spoken:]
@@ -164,9 +184,9 @@ class ToolUseEnv(gymnasium.Env[Observation, str]):
         episode.steps += (Step(action, observation, reward, terms),)
         info = self._info(terms, results)
         truncated = episode.ended and episode.truncated
-        return observation, reward, episode.ended and not truncated, truncated, info
+        return _copies(observation), reward, episode.ended and not truncated, truncated, info
 
-    def render(self) -> str | None:  # type: ignore[override]
+    def render(self) -> str | None:
         if self.render_mode is None:
             return None
         return messages.render(self._running.conversation)
@@ -179,9 +199,14 @@ class ToolUseEnv(gymnasium.Env[Observation, str]):
         return self._running.task
 
     @property
+    def tools(self) -> tuple[dict[str, Any], ...]:
+        """The tools visible now, in OpenAI form."""
+        return tuple(tool.openai() for tool in self._running.tools)
+
+    @property
     def conversation(self) -> Observation:
         """Every message of the episode so far, the agent's included."""
-        return self._running.conversation
+        return _copies(self._running.conversation)
 
     def snapshot(self) -> Snapshot:
         """An exact copy of the episode. The random generator, which only ``reset`` draws from, is not part of it."""
@@ -201,8 +226,11 @@ class ToolUseEnv(gymnasium.Env[Observation, str]):
         Where an erring demonstration stops short, the record is of an unfinished episode.
         """
         self.reset(seed=seed, options=options)
+        prefix = self._running.prefix
+        if noise and prefix:
+            raise ConfigurationError("a noisy demonstration takes other steps than the ground truth; use prefix=0")
         rng = np.random.default_rng([seed, 1])
-        for said in self.tasks.demonstrate(self.task, rng, noise)[self._running.prefix :]:
+        for said in self.tasks.demonstrate(self.task, rng, noise)[prefix:]:
             if self._running.ended:
                 break
             self.step(self.write(said))
@@ -255,15 +283,22 @@ class ToolUseEnv(gymnasium.Env[Observation, str]):
         if grade is not None and not episode.ended:
             episode.turn += 1
             episode.replies, episode.results = (), ()
-            episode.conversation += episode.task.turns[episode.turn].messages
-            self._show_tools()
+            self._open_turn()
         return outcome, results
 
-    def _show_tools(self) -> None:
+    def _open_turn(self) -> None:
+        """Say the turn's opening messages, which with ``show_tools`` also tell of tools that became visible."""
         episode = self._running
+        said = episode.task.turns[episode.turn].messages
         tools = self.shown_tools(episode.task, episode.turn, episode.judge.agent)
+        new = [tool for tool in tools if tool not in episode.tools]
         if tools != episode.tools:
             episode.tools, episode.tools_version = tools, episode.tools_version + 1
+        if self.show_tools and episode.turn == 0:
+            said = _preceded(messages.system(self.format.system_prompt(tools)), said)
+        elif self.show_tools and new:
+            said = _preceded(messages.user(_announcement(new)), said)
+        episode.conversation += said
 
     def _info(self, terms: dict[str, float], results: Sequence[ToolResult] = ()) -> dict[str, Any]:
         episode = self._running
@@ -271,13 +306,15 @@ class ToolUseEnv(gymnasium.Env[Observation, str]):
             "task_id": episode.task.id,
             "turn": episode.turn,
             "step": len(episode.replies),
-            "tools": tuple(tool.openai() for tool in episode.tools),
+            "tools": self.tools,
             "tools_version": episode.tools_version,
-            "reward_terms": terms,
+            "reward_terms": dict(terms),
             "failures": tuple(result.failure for result in results),
         }
         if episode.verdict is not None:
             info["verdict"] = asdict(episode.verdict)
+            if episode.verdict.turn is None:
+                del info["verdict"]["turn"]  # vector environments cannot batch numbers with None
         return info
 
     @property
@@ -297,12 +334,29 @@ class ToolUseEnv(gymnasium.Env[Observation, str]):
                 task = self.tasks[task_id]
             except KeyError:
                 raise ConfigurationError(f"no task has the id {task_id!r}") from None
-        prefix = 0 if prefix is None else int(prefix)
-        if not 0 <= prefix < task.gold_steps:
-            raise ConfigurationError(f"prefix must be 0 to {task.gold_steps - 1} in task {task.id!r}, got {prefix}")
-        return task, prefix
+        prefix = 0 if prefix is None else prefix
+        if not isinstance(prefix, (int, np.integer)) or not 0 <= prefix < task.gold_steps:
+            raise ConfigurationError(f"prefix must be 0 to {task.gold_steps - 1} in task {task.id!r}, got {prefix!r}")
+        return task, int(prefix)
 
     def _known_split(self, split: str) -> str:
         if split not in self.tasks.splits:
             raise ConfigurationError(f"unknown split {split!r}; choose one of {', '.join(self.tasks.splits)}")
         return split
+
+
+def _copies(said: Iterable[Message]) -> Observation:
+    # What the caller does to an observation must not reach the record.
+    return tuple(dict(message) for message in said)
+
+
+def _preceded(message: Message, said: Observation) -> Observation:
+    """``message``, then ``said``; merged where the roles are the same, as chat templates want them to alternate."""
+    if not said or said[0]["role"] != message["role"]:
+        return (message, *said)
+    return ({**said[0], "content": f"{message['content']}\n\n{said[0]['content']}"}, *said[1:])
+
+
+def _announcement(tools: Sequence[Tool]) -> str:
+    lines = (json.dumps(tool.openai()["function"], ensure_ascii=False) for tool in tools)
+    return "\n".join(("These tools are now available as well:", *lines))

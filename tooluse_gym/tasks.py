@@ -103,13 +103,12 @@ class TaskList:
     def __init__(self, tasks: Sequence[Task]):
         if not tasks:
             raise TaskError("a task list needs at least one task")
-        self._by_id = {task.id: task for task in tasks}
-        if len(self._by_id) < len(tasks):
-            seen: set[str] = set()
-            twice = next(task.id for task in tasks if task.id in seen or seen.add(task.id))  # type: ignore[func-returns-value]
-            raise TaskError(f"task id {twice!r} occurs twice")
+        self._by_id: dict[str, Task] = {}
         self._by_split: dict[str, list[Task]] = {}
         for task in tasks:
+            if task.id in self._by_id:
+                raise TaskError(f"task id {task.id!r} occurs twice")
+            self._by_id[task.id] = task
             self._by_split.setdefault(task.split, []).append(task)
         self.splits = tuple(self._by_split)
 
@@ -136,13 +135,15 @@ class TaskList:
 
 _CALL = {
     "type": "object",
-    "properties": {"name": {"type": "string"}, "arguments": {"type": "object"}},
+    "properties": {"name": {"type": "string"}, "arguments": {"type": "object"}, "source": {"type": ["string", "null"]}},
     "required": ["name", "arguments"],
+    "additionalProperties": False,
 }
 _MESSAGE = {
     "type": "object",
     "properties": {"role": {"enum": ["system", "user", "assistant"]}, "content": {"type": "string"}},
     "required": ["role", "content"],
+    "additionalProperties": {"type": "string"},
 }
 _TASK = jsonschema.Draft202012Validator(
     {
@@ -185,7 +186,7 @@ def task_from_json(record: Any, place: str) -> Task:
     turns = tuple(
         Turn(
             messages=tuple(turn["messages"]),
-            steps=tuple(tuple(Call(c["name"], c["arguments"]) for c in step) for step in turn.get("steps", ())),
+            steps=tuple(tuple(_call_from_json(call) for call in step) for step in turn.get("steps", ())),
             reveals=tuple(turn.get("reveals", ())),
         )
         for turn in record["turns"]
@@ -206,17 +207,30 @@ def task_to_json(task: Task) -> dict[str, Any]:
     """The inverse of :func:`task_from_json`."""
     record = asdict(task)
     for turn, made in zip(task.turns, record["turns"], strict=True):
-        made["steps"] = [[{"name": c.name, "arguments": c.arguments} for c in step] for step in turn.steps]
+        made["steps"] = [[_call_to_json(call) for call in step] for step in turn.steps]
     return record
+
+
+def _call_from_json(record: dict[str, Any]) -> Call:
+    return Call(record["name"], record["arguments"], source=record.get("source"))
+
+
+def _call_to_json(call: Call) -> dict[str, Any]:
+    record = {"name": call.name, "arguments": call.arguments}
+    return record if call.source is None else {**record, "source": call.source}
 
 
 def load_tasks(path: str | Path) -> TaskList:
     """Read a JSON Lines file of tasks.
 
     Raises:
-        TaskError: a line is not JSON or not a task; the message names file, line and field.
+        TaskError: a line is not JSON or not a task, with file, line and field; or an id occurs twice, or there is none.
     """
-    return TaskList([task_from_json(record, place) for place, record in read_json_lines(path)])
+    tasks = [task_from_json(record, place) for place, record in read_json_lines(path)]
+    try:
+        return TaskList(tasks)
+    except TaskError as error:
+        raise TaskError(f"{path}: {error}") from None
 
 
 def read_json_lines(path: str | Path) -> Iterator[tuple[str, Any]]:
@@ -241,5 +255,5 @@ def check(validator: jsonschema.Draft202012Validator, record: Any, place: str) -
     """Raise TaskError naming ``place`` and the first wrong field of ``record``."""
     error = next(iter(validator.iter_errors(record)), None)
     if error is not None:
-        where = ".".join(str(part) for part in error.absolute_path) or "the record"
-        raise TaskError(f"{place}: field {where}: {error.message[:200]}")
+        where = ".".join(str(part) for part in error.absolute_path)
+        raise TaskError(f"{place}: {f'field {where}' if where else 'the record'}: {error.message[:200]}")

@@ -21,7 +21,7 @@ import types
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, ClassVar, Literal, Union, cast, get_args, get_origin, get_type_hints
 
 import jsonschema
 
@@ -48,18 +48,23 @@ class Tool:
     parameters: Mapping[str, Any]
 
     def openai(self) -> dict[str, Any]:
-        """The tool in OpenAI form, as chat templates take it."""
-        function = {"name": self.name, "description": self.description, "parameters": dict(self.parameters)}
-        return {"type": "function", "function": function}
+        """The tool in OpenAI form, as chat templates take it; a fresh copy that the caller may change."""
+        tool: dict[str, Any] = json.loads(self._json)
+        return tool
 
     def signature(self) -> str:
-        """The tool on one line, ``name(param: type, optional?: type)``."""
+        """The tool on one line, ``name(param: type, optional?: type|null)``."""
         required = self.parameters.get("required", ())
         parts = [
-            f"{name}{'' if name in required else '?'}: {schema.get('type', 'any')}"
+            f"{name}{'' if name in required else '?'}: {_type_name(schema)}"
             for name, schema in self.parameters.get("properties", {}).items()
         ]
         return f"{self.name}({', '.join(parts)})"
+
+    @cached_property
+    def _json(self) -> str:
+        function = {"name": self.name, "description": self.description, "parameters": self.parameters}
+        return json.dumps({"type": "function", "function": function})
 
     @cached_property
     def _validator(self) -> jsonschema.Draft202012Validator:
@@ -73,28 +78,40 @@ class Tool:
 
 def _explain(error: jsonschema.ValidationError) -> str:
     place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in error.absolute_path).lstrip(".")
-    if error.validator == "required":
-        missing = next(name for name in error.validator_value if name not in error.instance)
+    rule, expected, value = str(error.validator), cast(Any, error.validator_value), cast(Any, error.instance)
+    if rule == "required":
+        missing = next(name for name in expected if name not in value)
         return f"missing argument '{f'{place}.{missing}' if place else missing}'"
-    if error.validator == "additionalProperties":
-        known = error.schema.get("properties", {})
-        extra = next(str(name) for name in error.instance if name not in known)
+    if rule == "additionalProperties":
+        known = cast(Any, error.schema).get("properties", {})
+        extra = _shorten(next(name for name in value if name not in known))
         return f"unknown argument '{f'{place}.{extra}' if place else extra}' (known: {', '.join(known) or 'none'})"
-    expected = {
-        "type": lambda value: f"expected {value if isinstance(value, str) else ' or '.join(value)}",
-        "enum": lambda value: f"expected one of {json.dumps(value, ensure_ascii=False)}",
-    }.get(str(error.validator), lambda value: f"expected {error.validator} {value!r}")(error.validator_value)
-    return f"argument '{place}': {expected}, got {_shorten(error.instance)}"
+    if rule == "type":
+        wanted = expected if isinstance(expected, str) else " or ".join(expected)
+    elif rule == "anyOf":
+        wanted = " or ".join(_type_name(option) for option in expected)
+    elif rule == "enum":
+        wanted = f"one of {json.dumps(expected, ensure_ascii=False)}"
+    else:
+        wanted = f"{rule} {expected!r}"
+    return f"argument '{place}': expected {wanted}, got {_shorten(repr(value))}"
 
 
-def _shorten(value: object) -> str:
-    text = repr(value) if not isinstance(value, int) or isinstance(value, bool) else _int_text(value)
+def _type_name(schema: Mapping[str, Any]) -> str:
+    kind = schema.get("type")
+    if isinstance(kind, str):
+        return kind
+    if kind is not None:
+        return "|".join(kind)
+    if "enum" in schema:
+        return "|".join(json.dumps(value, ensure_ascii=False) for value in schema["enum"])
+    if "anyOf" in schema:
+        return "|".join(_type_name(option) for option in schema["anyOf"])
+    return "any"
+
+
+def _shorten(text: str) -> str:
     return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}…"
-
-
-def _int_text(value: int) -> str:
-    # CPython refuses to print integers of more than 4,300 digits.
-    return str(value) if value.bit_length() < 1_000 else f"an integer of {value.bit_length()} bits"
 
 
 class ToolSet:
@@ -123,7 +140,8 @@ def tool_from_method(method: Any, owner: str) -> Tool:
     """Derive a tool from a method's signature, type hints and docstring.
 
     Raises:
-        InvalidToolError: a hint or the docstring is missing, or a hint has no JSON Schema.
+        InvalidToolError: a hint or the docstring is missing, a hint or a default has no JSON form, or the docstring
+            describes a parameter that does not exist.
     """
     place = f"{owner}.{method.__name__}"
     summary, described = _read_docstring(inspect.getdoc(method) or "")
@@ -143,8 +161,11 @@ def tool_from_method(method: Any, owner: str) -> Tool:
         if parameter.default is parameter.empty:
             required.append(name)
         else:
-            schema["default"] = parameter.default
+            schema["default"] = _json_value(parameter.default, f"{place}: the default of {name!r}")
         properties[name] = schema
+    unknown = described.keys() - properties.keys()
+    if unknown:
+        raise InvalidToolError(f"{place}: the docstring describes {min(unknown)!r}, which is not a parameter")
     parameters = {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
     return Tool(method.__name__, summary, parameters)
 
@@ -156,7 +177,7 @@ def _schema(hint: Any, place: str) -> dict[str, Any]:
         return {"type": _JSON_TYPES[hint]}
     origin, arguments = get_origin(hint), get_args(hint)
     if origin is Literal:
-        return {"enum": list(arguments)}
+        return {"enum": [_json_value(argument, place) for argument in arguments]}
     if origin in (Union, types.UnionType):
         options = [_schema(argument, place) for argument in arguments]
         if all(set(option) == {"type"} for option in options):
@@ -167,6 +188,16 @@ def _schema(hint: Any, place: str) -> dict[str, Any]:
     if origin is dict:
         return {"type": "object", "additionalProperties": _schema(arguments[1], place)}
     raise InvalidToolError(f"{place}: no JSON Schema for the type {hint!r}")
+
+
+def _json_value(value: Any, place: str) -> Any:
+    if isinstance(value, (list, tuple)):
+        return [_json_value(item, place) for item in value]
+    if isinstance(value, dict) and all(isinstance(key, str) for key in value):
+        return {key: _json_value(item, place) for key, item in value.items()}
+    if value is None or isinstance(value, (str, int, float)):
+        return value
+    raise InvalidToolError(f"{place}: {value!r} has no JSON form")
 
 
 def _read_docstring(text: str) -> tuple[str, dict[str, str]]:

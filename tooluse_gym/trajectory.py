@@ -87,10 +87,11 @@ def save(path: str | Path, trajectories: Iterable[Trajectory]) -> None:
 
 
 def load(path: str | Path) -> Iterator[Trajectory]:
-    """Read a JSON Lines file; a bad line raises TrajectoryError with file and line."""
+    """Read a JSON Lines file, skipping empty lines; a bad line raises TrajectoryError with file and line."""
     with open(path, encoding="utf-8") as file:
         for number, line in enumerate(file, start=1):
-            yield Trajectory.from_json(line, f"{path}:{number}")
+            if line.strip():
+                yield Trajectory.from_json(line, f"{path}:{number}")
 
 
 def replay(trajectory: Trajectory, *, verify: bool = True, **options: Any) -> Trajectory:
@@ -105,16 +106,18 @@ def replay(trajectory: Trajectory, *, verify: bool = True, **options: Any) -> Tr
     if trajectory.env is None:
         raise TrajectoryError("the trajectory names no environment: it was recorded without gymnasium.make")
     env = gymnasium.make(trajectory.env, **{**trajectory.options, **options})
-    observation, _ = env.reset(options={"task_id": trajectory.task, "prefix": trajectory.prefix})
-    expected = trajectory.opening
-    for number, step in enumerate(trajectory.steps):
-        if verify and observation != expected:
-            raise TrajectoryError(
-                f"task {trajectory.task}: the observation before step {number} is not the recorded one"
-            )
-        observation, *_ = env.step(step.action)
-        expected = step.observation
-    if verify and observation != expected:
-        raise TrajectoryError(f"task {trajectory.task}: the last observation differs from the record")
-    record: Trajectory = env.unwrapped.trajectory()  # type: ignore[attr-defined]
+    try:
+        observation, _ = env.reset(options={"task_id": trajectory.task, "prefix": trajectory.prefix})
+        _compare(verify, trajectory, "opening", observation, trajectory.opening)
+        for number, step in enumerate(trajectory.steps):
+            observation, *_ = env.step(step.action)
+            _compare(verify, trajectory, f"observation after step {number}", observation, step.observation)
+        record: Trajectory = env.unwrapped.trajectory()  # type: ignore[attr-defined]
+    finally:
+        env.close()
     return record
+
+
+def _compare(verify: bool, trajectory: Trajectory, what: str, found: object, recorded: object) -> None:
+    if verify and found != recorded:
+        raise TrajectoryError(f"task {trajectory.task}: the {what} is not the recorded one")

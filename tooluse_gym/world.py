@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -44,11 +45,14 @@ class World:
         if owner is None or (visible is not None and call.name not in visible):
             known = ", ".join(self._owner if visible is None else visible)
             return ToolResult(f"Unknown tool '{call.name[:80]}'. Available: {known}.", "unknown_tool")
-        problem = owner.tools[call.name].check(call.arguments)
+        tool = owner.tools[call.name]
+        problem = tool.check(call.arguments)
         if problem is not None:
             return ToolResult(f"Invalid call: {problem}", "invalid_arguments")
+        # A copy: what a tool keeps of its arguments must not be shared with the task's ground truth or a reply.
+        arguments = copy.deepcopy(call.arguments)
         try:
-            return ToolResult(observation_text(getattr(owner, call.name)(**call.arguments)))
+            return ToolResult(observation_text(getattr(owner, tool.name)(**arguments)))
         except Exception as error:  # the boundary: whatever a simulated API raises is data for the agent
             return ToolResult(f"Error during execution: {error}", "exception")
 
