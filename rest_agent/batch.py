@@ -1,0 +1,146 @@
+"""What flows through the trainer: a rollout, and the batch of tensors many of them become."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields, replace
+
+import torch
+from torch import Tensor
+
+from tooluse_gym.trajectory import Trajectory
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """One token sequence of an episode, exactly as sampled."""
+
+    token_ids: Tensor
+    """(T,) int64: prompt, the policy's tokens and the environment's."""
+    loss_mask: Tensor
+    """(T,) bool: True where the policy sampled the token."""
+    log_probs: Tensor
+    """(T,) float32: the sampler's, 0 where loss_mask is False."""
+    regions: Tensor
+    """(T,) int8: values of Region, NONE where loss_mask is False."""
+    reward: float
+    task_id: str
+    reward_terms: dict[str, float] = field(default_factory=dict)
+    valid: bool = False
+    """The official verdict: every turn right."""
+    truncated: bool = False
+    steps: int = 0
+    """Assistant messages."""
+    calls: int = 0
+    """Tool calls made."""
+    trajectory: Trajectory | None = None
+
+    def __post_init__(self) -> None:
+        lengths = {name: len(getattr(self, name)) for name in ("token_ids", "loss_mask", "log_probs", "regions")}
+        if len(set(lengths.values())) != 1:
+            raise ValueError(f"the streams of a rollout differ in length: {lengths}")
+
+    def __len__(self) -> int:
+        return len(self.token_ids)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """B rollouts, padded on the right to the longest, T tokens."""
+
+    token_ids: Tensor
+    """(B, T) int64."""
+    attention_mask: Tensor
+    """(B, T) int64: 1 on tokens, 0 on padding."""
+    loss_mask: Tensor
+    """(B, T) bool: True where the policy sampled the token."""
+    old_log_probs: Tensor
+    """(B, T) float32: the sampler's, 0 where loss_mask is False."""
+    regions: Tensor
+    """(B, T) int8: NONE where loss_mask is False."""
+    advantages: Tensor
+    """(B,) float32."""
+    weights: Tensor
+    """(B, T) float32, 0 where loss_mask is False."""
+
+    def __len__(self) -> int:
+        return len(self.token_ids)
+
+    @property
+    def lengths(self) -> Tensor:
+        """(B,) int64: tokens of each row without padding."""
+        return self.attention_mask.sum(dim=1)
+
+    def rows(self, index: Tensor) -> Batch:
+        """The rows of ``index`` (numbers or bools), without columns that only hold padding."""
+        chosen = {f.name: getattr(self, f.name)[index] for f in fields(self)}
+        width = int(chosen["attention_mask"].sum(dim=1).max()) if len(chosen["attention_mask"]) else 0
+        return Batch(**{name: value[:, :width] if value.dim() == 2 else value for name, value in chosen.items()})
+
+    def to(self, device: torch.device | str) -> Batch:
+        return Batch(**{f.name: getattr(self, f.name).to(device) for f in fields(self)})
+
+
+def pad(rows: Sequence[Tensor], value: float = 0) -> Tensor:
+    """(B, T): one-dimensional ``rows`` filled up on the right with ``value`` to the longest."""
+    return torch.nn.utils.rnn.pad_sequence(list(rows), batch_first=True, padding_value=value)
+
+
+def collate(rollouts: Sequence[Rollout], pad_id: int, advantages: Tensor, weights: Tensor) -> Batch:
+    """One batch of all ``rollouts``, in order.
+
+    Args:
+        pad_id: the token id of padding.
+        advantages: (B,).
+        weights: (B, T) with T the longest rollout, as ``token_weights(pad([r.regions for r in rollouts]), …)`` gives.
+    """
+    attention_mask = pad([torch.ones(len(rollout), dtype=torch.int64) for rollout in rollouts])
+    if advantages.shape != (len(rollouts),) or weights.shape != attention_mask.shape:
+        raise ValueError(
+            f"expected advantages ({len(rollouts)},) and weights {tuple(attention_mask.shape)}, "
+            f"got {tuple(advantages.shape)} and {tuple(weights.shape)}"
+        )
+    return Batch(
+        token_ids=pad([rollout.token_ids for rollout in rollouts], pad_id),
+        attention_mask=attention_mask,
+        loss_mask=pad([rollout.loss_mask for rollout in rollouts]),
+        old_log_probs=pad([rollout.log_probs for rollout in rollouts]),
+        regions=pad([rollout.regions for rollout in rollouts]),
+        advantages=advantages,
+        weights=weights,
+    )
+
+
+def informative(batch: Batch) -> Batch:
+    """The rows that carry a gradient: those whose advantage is not 0. May be empty.
+
+    The loss's denominator belongs to all rows: sum ``batch.weights`` before leaving any out.
+    """
+    return batch.rows(batch.advantages != 0)
+
+
+def micro_batches(batch: Batch, tokens: int) -> list[Batch]:
+    """``batch`` in pieces of at most ``tokens`` tokens, padding included; a longer row is a piece of its own.
+
+    Rows go by length, longest first (equal ones in their order), so that little is padded and running out of memory
+    happens at once or never.
+    """
+    lengths = batch.lengths
+    order = torch.argsort(lengths, descending=True, stable=True).tolist()
+    pieces: list[list[int]] = []
+    for row in order:
+        if pieces and (len(pieces[-1]) + 1) * int(lengths[pieces[-1][0]]) <= tokens:
+            pieces[-1].append(row)
+        else:
+            pieces.append([row])
+    return [batch.rows(torch.tensor(piece)) for piece in pieces]
+
+
+def idle(batch: Batch) -> Batch:
+    """The shortest row of ``batch`` with weights of 0.
+
+    A forward and backward pass on it adds nothing: for a rank that has fewer micro-batches than the others, which all
+    have to take part in every collective operation.
+    """
+    row = batch.rows(torch.argmin(batch.lengths)[None])
+    return replace(row, weights=torch.zeros_like(row.weights))
