@@ -23,6 +23,11 @@ class ConfigError(ValueError):
     """A key or a value of the configuration is wrong; the message names it."""
 
 
+def _require(condition: bool, key: str, expected: str, value: object) -> None:
+    if not condition:
+        raise ConfigError(f"{key} must be {expected}, got {value!r}")
+
+
 @dataclass(frozen=True)
 class ModelConfig:
     """The policy. Without ``path``, a small Qwen3-architecture model and its tokenizer are made from scratch."""
@@ -182,11 +187,6 @@ class Config:
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     evaluation: EvalConfig = field(default_factory=EvalConfig)
     run: RunConfig = field(default_factory=RunConfig)
-
-
-def _require(condition: bool, key: str, expected: str, value: object) -> None:
-    if not condition:
-        raise ConfigError(f"{key} must be {expected}, got {value!r}")
 
 
 def load(path: str | Path | None = None, overrides: Sequence[str] = ()) -> Config:
