@@ -94,7 +94,7 @@ class ToolUseEnv(gymnasium.Env[Observation, str]):
         render_mode: None or ``ansi`` (``render()`` returns the conversation as text).
     """
 
-    metadata = {"render_modes": ["ansi"]}  # noqa: RUF012 (Gymnasium's own form)
+    metadata = {"render_modes": ["ansi"], "render_fps": 1}  # noqa: RUF012 (Gymnasium's own form)
     toolsets: ClassVar[Mapping[str, type[ToolSet]]] = {}
 
     def __init__(
