@@ -17,6 +17,7 @@ from typing import Any
 
 from tooluse_gym.errors import ToolUseError
 from tooluse_gym.formats.reply import Call, Kind, Segment
+from tooluse_gym.formats.wording import UnwritableReplyError
 
 MAX_DEPTH = 100  # far above any schema, far below the interpreter's recursion limit
 MAX_DIGITS = 4300  # CPython refuses to print longer integers
@@ -83,7 +84,7 @@ def read_call(text: str, start: int, end: int, key: str = "arguments", text_argu
         deviation = f'"{given}" instead of "{key}"'
     elif extra is not None:
         deviation = f'unexpected key "{extra[:_LONGEST_KEY]}"'
-    shown = source if problem else _execution_text(name, arguments)
+    shown = source if problem else execution_text(name, arguments)
     placed = sorted((Segment(span.kind, start + span.start, start + span.end) for span in spans), key=_start)
     return ReadCall(Call(name, arguments, problem, shown), tuple(placed), deviation)
 
@@ -95,8 +96,14 @@ def write_call(call: Call, key: str = "arguments", *, escape: tuple[str, ...] = 
         call: a well-formed call.
         key: the key of the arguments.
         escape: tags that must not occur in the text; inside JSON strings their ``<`` becomes ``\\u003c``.
+
+    Raises:
+        UnwritableReplyError: an argument is not a JSON value.
     """
-    text = json.dumps({"name": call.name, key: call.arguments}, ensure_ascii=False, allow_nan=False)
+    try:
+        text = json.dumps({"name": call.name, key: call.arguments}, ensure_ascii=False, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise UnwritableReplyError(f"JSON cannot express the arguments of {call.name}: {error}") from None
     for tag in escape:
         text = text.replace(tag, f"\\u003c{tag[1:]}")  # "<" occurs in JSON only inside strings
     return text
@@ -115,6 +122,11 @@ def parse_json(text: str) -> Any:
         return _DECODER.decode(text)
     except json.JSONDecodeError as error:
         raise JsonError(f"not valid JSON: {error.msg} at character {error.pos}") from None
+
+
+def execution_text(name: str, arguments: Mapping[str, Any]) -> str:
+    """The call in Python syntax, as BFCL executes function calls: joined without a blank, unlike Python replies."""
+    return f"{name}({','.join(f'{key}={value!r}' for key, value in arguments.items())})"
 
 
 def elements(text: str) -> Iterator[tuple[Any, int, int]]:
@@ -187,11 +199,6 @@ def _read_arguments(
     if not isinstance(value, dict):
         raise JsonError(f'"{given}" must be an object, got {json_type(value)}')
     return value, Segment(Kind.ARGUMENTS, start, end)
-
-
-def _execution_text(name: str, arguments: Mapping[str, Any]) -> str:
-    # BFCL joins the arguments of a function-calling reply without a blank, those of a Python reply with one.
-    return f"{name}({','.join(f'{key}={value!r}' for key, value in arguments.items())})"
 
 
 def _members(text: str) -> Iterator[tuple[str, Any, int, int]]:
