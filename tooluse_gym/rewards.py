@@ -6,6 +6,7 @@ the number of turns, so that a term of weight w adds up to at most w over an epi
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -43,8 +44,8 @@ class Rubric:
 
     def __call__(self, outcome: StepOutcome) -> tuple[float, dict[str, float]]:
         """The step's reward, and the weighted value of every term; the reward is their sum."""
-        parts = {name: weight * term(outcome) for name, (weight, term) in self.terms.items()}
-        return float(sum(parts.values())), parts
+        parts = {name: weight * term(outcome) + 0.0 for name, (weight, term) in self.terms.items()}  # + 0.0: no -0.0
+        return math.fsum(parts.values()), parts
 
     def zeros(self) -> dict[str, float]:
         """A value of 0 for every term, as ``reset`` reports it."""

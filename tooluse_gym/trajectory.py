@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -43,7 +44,7 @@ class Trajectory:
     @property
     def reward(self) -> float:
         """The sum of the steps' rewards."""
-        return sum(step.reward for step in self.steps)
+        return math.fsum(step.reward for step in self.steps)
 
     @property
     def conversation(self) -> tuple[Message, ...]:
