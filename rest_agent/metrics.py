@@ -1,0 +1,185 @@
+"""Numbers of a run: intervals for success rates, and the log they are read from."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, SupportsFloat
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
+
+LOG_NAME = "metrics.jsonl"
+_RESERVED = ("stage", "update", "seconds")
+
+
+def wilson(successes: int, n: int, z: float = 1.96) -> tuple[float, float]:
+    """Wilson's interval for a success rate; (0, 1) for n = 0. z = 1.96 gives 95 %."""
+    if not 0 <= successes <= n:
+        raise ValueError(f"expected 0 <= successes <= n, got {successes} of {n}")
+    if n == 0:
+        return 0.0, 1.0
+    rate, spread = successes / n, z * z / n
+    centre = (rate + spread / 2) / (1 + spread)
+    half = z * math.sqrt(rate * (1 - rate) / n + spread / (4 * n)) / (1 + spread)
+    # At the ends the interval is closed exactly, which rounding would miss by an ulp.
+    return (0.0 if successes == 0 else centre - half), (1.0 if successes == n else centre + half)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How a success rate changed on the same n tasks: ``value`` = after - before, in [``low``, ``high``].
+
+    ``gained`` tasks failed before and succeed after, ``lost`` the other way round; ``p_value`` is McNemar's, exact and
+    two-sided.
+    """
+
+    value: float
+    low: float
+    high: float
+    n: int
+    gained: int
+    lost: int
+    p_value: float
+
+
+def paired_difference(before: Sequence[bool], after: Sequence[bool], z: float = 1.96) -> Difference:
+    """The change between two measurements of the same tasks, in the same order.
+
+    The interval is Agresti and Min's: the normal approximation after adding 1/2 to each cell of the 2 x 2 table, which
+    keeps its level for small n and for no change at all.
+    """
+    n = len(before)
+    if n == 0 or n != len(after):
+        raise ValueError(f"expected two outcomes for each of at least one task, got {n} and {len(after)}")
+    gained = sum(not first and bool(second) for first, second in zip(before, after, strict=True))
+    lost = sum(bool(first) and not second for first, second in zip(before, after, strict=True))
+    up, down, total = gained + 0.5, lost + 0.5, n + 2
+    centre = (up - down) / total
+    half = z * math.sqrt((up + down) - (up - down) ** 2 / total) / total
+    changed = gained + lost
+    tail = sum(math.comb(changed, k) for k in range(min(gained, lost) + 1)) / 2**changed
+    value = (gained - lost) / n
+    low, high = max(-1.0, centre - half), min(1.0, centre + half)
+    return Difference(value, min(low, value), max(high, value), n, gained, lost, min(1.0, 2 * tail))
+
+
+@dataclass(frozen=True)
+class Record:
+    """Values measured after ``update`` of ``stage``, ``seconds`` into the run."""
+
+    stage: str
+    update: int
+    seconds: float
+    values: Mapping[str, float] = field(default_factory=dict)
+
+
+class RunLog:
+    """Appends to ``metrics.jsonl`` of a run's folder, and to TensorBoard beside it.
+
+    A line is one flat JSON object: stage, update, seconds, and the values by name. JSON has no word for what is not
+    finite: ``"nan"``, ``"inf"`` and ``"-inf"`` stand there as text, which ``float`` reads. A line counts once its line
+    break is written. A run that goes on appends; ``seconds`` goes on too, without the time in between.
+
+    With ``folder=None`` nothing is written: for the ranks other than 0.
+    """
+
+    def __init__(
+        self, folder: str | Path | None, tensorboard: bool = True, clock: Callable[[], float] = time.monotonic
+    ):
+        self._clock = clock
+        self._path: Path | None = None
+        self._writer: SummaryWriter | None = None
+        self._begin = clock()
+        if folder is None:
+            return
+        self._path = Path(folder) / LOG_NAME
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        if self._path.exists():
+            _drop_torn_line(self._path)
+            self._begin -= max((record.seconds for record in _lines(self._path)), default=0.0)
+        self._file = self._path.open("a", encoding="utf-8")
+        if tensorboard:
+            from torch.utils.tensorboard import SummaryWriter
+
+            self._writer = SummaryWriter(str(Path(folder) / "tensorboard"))
+
+    @property
+    def seconds(self) -> float:
+        """Time spent on the run so far."""
+        return self._clock() - self._begin
+
+    def write(self, stage: str, update: int, values: Mapping[str, SupportsFloat]) -> Record:
+        """Write ``values`` (numbers or tensors of one element) down; TensorBoard shows them as ``stage/name``."""
+        taken = [name for name in values if name in _RESERVED]
+        if taken:
+            raise ValueError(f"a value cannot be called {taken[0]!r}")
+        record = Record(stage, update, round(self.seconds, 3), {name: float(value) for name, value in values.items()})
+        if self._path is not None:
+            plain = {name: value if math.isfinite(value) else str(value) for name, value in record.values.items()}
+            line = {"stage": stage, "update": update, "seconds": record.seconds, **plain}
+            self._file.write(json.dumps(line, allow_nan=False) + "\n")
+            self._file.flush()
+        if self._writer is not None:
+            for name, value in record.values.items():
+                self._writer.add_scalar(f"{stage}/{name}", value, update)
+        return record
+
+    def close(self) -> None:
+        if self._path is not None:
+            self._file.close()
+        if self._writer is not None:
+            self._writer.close()
+
+    def __enter__(self) -> RunLog:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def read_log(folder: str | Path) -> list[Record]:
+    """The records of a run's folder, one per stage and update, in the order they first appeared.
+
+    Where an update was done again, because a run resumed from a checkpoint before it, its last values hold.
+
+    Raises:
+        ValueError: a line is not a record; the message names file and line. A torn last line is passed over.
+    """
+    merged: dict[tuple[str, int], Record] = {}
+    for record in _lines(Path(folder) / LOG_NAME):
+        key = record.stage, record.update
+        earlier = merged[key].values if key in merged else {}
+        merged[key] = Record(record.stage, record.update, record.seconds, {**earlier, **record.values})
+    return list(merged.values())
+
+
+def _lines(path: Path) -> Iterator[Record]:
+    with path.open(encoding="utf-8", errors="replace") as file:
+        for number, line in enumerate(file, start=1):
+            if not line.endswith("\n"):
+                return
+            try:
+                values = json.loads(line)
+                stage, update, seconds = (values.pop(name) for name in _RESERVED)
+                record = Record(
+                    str(stage), int(update), float(seconds), {name: float(value) for name, value in values.items()}
+                )
+            except (ValueError, TypeError, KeyError, AttributeError) as error:
+                raise ValueError(f"{path}:{number}: not a record ({type(error).__name__}: {error})") from error
+            yield record
+
+
+def _drop_torn_line(path: Path) -> None:
+    data = path.read_bytes()
+    whole = data.rfind(b"\n") + 1
+    if whole < len(data):
+        with path.open("r+b") as file:
+            file.truncate(whole)
