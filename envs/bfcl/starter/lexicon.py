@@ -24,6 +24,7 @@ class Lexicon:
     words: tuple[str, ...]
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "words", tuple(self.words))
         if not self.name.isidentifier():
             raise ConfigurationError(f"a lexicon's name stands in task ids and must be an identifier: {self.name!r}")
         if len(set(self.words)) != len(self.words):

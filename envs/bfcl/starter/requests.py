@@ -56,8 +56,6 @@ class Request:
         object.__setattr__(self, "sentences", templates(self.cores))
 
 
-_WORDS = Act("wc", {"file_name": "{file}", "mode": "w"}, 'count words of "{file}"', reads={"count": "count"})
-
 STARTER_REQUESTS = (
     # Files, one call
     Request(
@@ -101,7 +99,7 @@ STARTER_REQUESTS = (
             'tell me the number of words of "{file}"',
         ),
         {"file": slots.full_file},
-        (_WORDS,),
+        (Act("wc", {"file_name": "{file}", "mode": "w"}, 'count words of "{file}"'),),
     ),
     # Files, two calls
     Request(
@@ -114,7 +112,7 @@ STARTER_REQUESTS = (
         ),
         {"file": slots.new_name, "text": slots.word},
         (
-            Act("touch", {"file_name": "{file}"}, 'create file "{file}"'),
+            Act("touch", {"file_name": "{file}"}, 'first create file "{file}"'),
             Act("echo", {"content": "{text}", "file_name": "{file}"}, 'now write "{text}" to "{file}"'),
         ),
     ),
@@ -128,7 +126,7 @@ STARTER_REQUESTS = (
         ),
         {"file": slots.file, "folder": slots.new_name},
         (
-            Act("mkdir", {"dir_name": "{folder}"}, 'create folder "{folder}"'),
+            Act("mkdir", {"dir_name": "{folder}"}, 'first create folder "{folder}"'),
             Act("mv", {"source": "{file}", "destination": "{folder}"}, 'now move "{file}" to "{folder}"'),
         ),
     ),
@@ -142,7 +140,7 @@ STARTER_REQUESTS = (
         ),
         {"folder": slots.folder, "file": slots.new_name},
         (
-            Act("cd", {"folder": "{folder}"}, 'open folder "{folder}"'),
+            Act("cd", {"folder": "{folder}"}, 'first open folder "{folder}"'),
             Act("touch", {"file_name": "{file}"}, 'now create file "{file}"'),
         ),
     ),
@@ -188,7 +186,7 @@ STARTER_REQUESTS = (
             Act(
                 "authenticate_twitter",
                 {"username": "{user}", "password": "{password}"},
-                'log in "{user}" with "{password}"',
+                'first log in "{user}" with "{password}"',
             ),
             Act("post_tweet", {"content": "{text}"}, 'now post "{text}"'),
         ),
@@ -216,10 +214,13 @@ STARTER_REQUESTS = (
         (
             'count the words in "{file}" and multiply that by {factor}',
             'work out {factor} times the number of words in "{file}"',
-            'take how many words "{file}" has times {factor}',
+            'compute {factor} times the word count of "{file}"',
         ),
         {"file": slots.full_file, "factor": slots.number(2, 9)},
-        (_WORDS, Act("multiply", {"a": "{count}", "b": "{factor}"}, "now multiply {count} by {factor}")),
+        (
+            Act("wc", {"file_name": "{file}", "mode": "w"}, 'first count words of "{file}"', reads={"count": "count"}),
+            Act("multiply", {"a": "{count}", "b": "{factor}"}, "now multiply {count} by {factor}"),
+        ),
     ),
     Request(
         "introduce",
@@ -231,7 +232,7 @@ STARTER_REQUESTS = (
         ),
         {"file": slots.letter},
         (
-            Act("cat", {"file_name": "{file}"}, 'show file "{file}"', reads={"person": "file_content"}),
+            Act("cat", {"file_name": "{file}"}, 'first read file "{file}"', reads={"person": "file_content"}),
             Act("follow_user", {"username_to_follow": "{person}"}, 'now follow "{person}"'),
         ),
         signed_in=True,

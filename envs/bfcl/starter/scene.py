@@ -67,7 +67,7 @@ def random_scenario(random: Random, lexicon: Lexicon, toolsets: Collection[str],
 def _directory(random: Random, lexicon: Lexicon) -> dict[str, Any]:
     """Two or three files, and a folder with one file."""
     *files, folder, inner = random.sample(lexicon.words, random.choice((4, 5)))
-    contents = {name: _file(random, lexicon) for name in files}
+    contents: dict[str, Any] = {name: _file(random, lexicon) for name in files}
     contents[folder] = {"type": "directory", "contents": {inner: _file(random, lexicon)}}
     return {"type": "directory", "contents": contents}
 

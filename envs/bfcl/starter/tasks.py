@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cache
 from random import Random
@@ -69,6 +69,8 @@ class StarterTasks:
         tools_shown: visible tools; a task that needs more shows those it needs.
         noise_profile: how noisy demonstrations err.
 
+    ``lexicon`` and ``noise_profile`` may be given as mappings of their fields, as a YAML file has them.
+
     Raises:
         ConfigurationError: an argument is out of range, or an unknown request.
     """
@@ -79,17 +81,19 @@ class StarterTasks:
         self,
         turns: int = 2,
         *,
-        lexicon: Lexicon | None = None,
+        lexicon: Lexicon | Mapping[str, Any] | None = None,
         requests: Sequence[Request | str] | None = None,
         tools_shown: int = 5,
-        noise_profile: NoiseProfile | None = None,
+        noise_profile: NoiseProfile | Mapping[str, Any] | None = None,
     ):
         if turns < 1:
             raise ConfigurationError(f"turns must be at least 1, got {turns}")
         if tools_shown < 1:
             raise ConfigurationError(f"tools_shown must be at least 1, got {tools_shown}")
-        self.lexicon = lexicon or WORDS
-        self.noise_profile = noise_profile or NoiseProfile()
+        self.lexicon = Lexicon(**lexicon) if isinstance(lexicon, Mapping) else lexicon or WORDS
+        self.noise_profile = (
+            NoiseProfile(**noise_profile) if isinstance(noise_profile, Mapping) else noise_profile or NoiseProfile()
+        )
         self._known = {request.name: request for request in STARTER_REQUESTS}
         names = tuple(self._learn(request) for request in (STARTER_REQUESTS if requests is None else requests))
         if not names or len(set(names)) < len(names):
@@ -132,7 +136,7 @@ class StarterTasks:
         """Split and options of an id; KeyError unless it is written exactly as ``sample`` writes it."""
         path, _, query = task_id.partition("?")
         try:
-            source, split, number = path.split("/")
+            _, split, number = path.split("/")
             said: dict[str, Any] = dict(parse_qsl(query, strict_parsing=True)) if query else {}
             said.update({name: int(said[name]) for name in ("turns", "tools") if name in said})
             if "requests" in said:
@@ -142,7 +146,12 @@ class StarterTasks:
         except (ValueError, TypeError):
             raise KeyError(task_id) from None
         known = set(options.requests) <= self._known.keys() and options.lexicon == self.lexicon.name
-        if written != task_id or not known or split not in self.splits or min(options.turns, options.tools) < 1:
+        if (
+            written != task_id
+            or not known
+            or split not in self.splits
+            or min(int(number), options.turns - 1, options.tools - 1) < 0
+        ):
             raise KeyError(task_id)
         return split, options
 
@@ -187,8 +196,7 @@ class StarterTasks:
             split=split,
             metadata={"requests": [request.name for request in requests], "plans": plans},
         )
-        sound = every_call_counts(task, World(toolsets, scenario), World(toolsets, scenario))
-        return task if sound else None
+        return task if every_call_counts(task, lambda: World(toolsets, scenario)) else None
 
 
 def pair_split(one: str, other: str) -> str | None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 import json
+from collections.abc import Callable
 from typing import Any
 
 from tooluse_gym.scoring import Judge
@@ -24,19 +24,25 @@ def outcome(result: ToolResult) -> dict[str, Any] | None:
     return None if "error" in values or any(value is False for value in values.values()) else values
 
 
-def every_call_counts(task: Task, agent: World, gold: World) -> bool:
-    """Whether the ground truth passes, and fails in the very turn that lacks one of its calls.
+def every_call_counts(task: Task, make_world: Callable[[], World]) -> bool:
+    """Whether the ground truth passes, and fails without any one of its calls.
 
     The scorer fails any turn without a call, so that turns of one call need no trial.
     """
-    judge = Judge(task, agent, gold, strict=True)
-    for turn in task.turns:
-        calls = turn.calls
-        for left_out in range(len(calls)) if len(calls) > 1 else ():
-            trial = copy.deepcopy(judge, {id(task): task})
-            steps = [[trial.agent.call(call).text] for number, call in enumerate(calls) if number != left_out]
-            if trial.end_turn(steps).error_type is None:
-                return False
-        if not calls or judge.end_turn([[agent.call(call).text] for call in calls]).error_type is not None:
+    if not all(turn.steps for turn in task.turns) or not _passes(task, make_world):
+        return False
+    return not any(
+        _passes(task, make_world, left_out=(number, place))
+        for number, turn in enumerate(task.turns)
+        for place in (range(len(turn.calls)) if len(turn.calls) > 1 else ())
+    )
+
+
+def _passes(task: Task, make_world: Callable[[], World], left_out: tuple[int, int] | None = None) -> bool:
+    """Whether the scorer accepts the ground truth without the call at ``left_out`` (turn, place in the turn)."""
+    judge = Judge(task, make_world(), make_world(), strict=True)
+    for number, turn in enumerate(task.turns):
+        kept = [call for place, call in enumerate(turn.calls) if (number, place) != left_out]
+        if judge.end_turn([[judge.agent.call(call).text] for call in kept]).error_type is not None:
             return False
-    return True
+    return judge.verdict().valid
