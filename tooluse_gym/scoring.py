@@ -83,7 +83,7 @@ class Judge:
     def _grade(self, required: Counter[str], steps: Sequence[Sequence[str]]) -> TurnGrade:
         differing = self.agent.differs(self.gold)
         missing = (required - self._seen).total()
-        seen = 1.0 - missing / required.total() if required else 1.0
+        seen = (required.total() - missing) / required.total() if required else 1.0
         error: ErrorType | None = None
         if not required:
             if self._strict and any(steps):

@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 from gymnasium.spaces import Space, Tuple
+from gymnasium.spaces.utils import is_space_dtype_shape_equiv
 from gymnasium.vector.utils import batch_differing_spaces, create_empty_array, create_shared_memory
 
 from tooluse_gym.errors import ConfigurationError
@@ -138,8 +139,13 @@ def _no_shared_memory(space: Space[Any], n: int = 1, ctx: Any = None) -> NoRetur
     )
 
 
+def _same_kind(space: Space[Any], other: Space[Any]) -> bool:
+    return type(space) is type(other)
+
+
 create_empty_array.register(UnicodeText, _empty_texts)
 create_empty_array.register(MessagesSpace, _empty_messages)
 for _space_type in (UnicodeText, MessagesSpace):
     batch_differing_spaces.register(_space_type, _batch_differing)
     create_shared_memory.register(_space_type, _no_shared_memory)
+    is_space_dtype_shape_equiv.register(_space_type, _same_kind)
