@@ -13,6 +13,7 @@ from typing import Any
 
 from tooluse_gym.errors import ConfigurationError
 
+from ..world import CLASSES
 from . import slots
 from .phrasing import templates
 from .scene import FILES, MATH, TWITTER
@@ -39,7 +40,7 @@ class Request:
     ``cores`` are the middle parts of its sentences: imperative and lower-case, so that every prefix and suffix fits.
 
     Raises:
-        ConfigurationError: the name cannot stand in an id, or the phrasings do not split.
+        ConfigurationError: the name cannot stand in an id, a simulator is unknown, or the phrasings do not split.
     """
 
     name: str
@@ -53,6 +54,8 @@ class Request:
     def __post_init__(self) -> None:
         if not self.name.isidentifier():
             raise ConfigurationError(f"a request's name stands in task ids and must be an identifier: {self.name!r}")
+        if not self.toolsets or not set(self.toolsets) <= set(CLASSES):
+            raise ConfigurationError(f"request {self.name!r} needs simulators out of {', '.join(CLASSES)}")
         object.__setattr__(self, "sentences", templates(self.cores))
 
 

@@ -15,7 +15,6 @@ from tooluse_gym.world import World
 from .lexicon import Lexicon
 
 FILES, MATH, TWITTER = "GorillaFileSystem", "MathAPI", "TwitterAPI"
-TOOLSETS = (FILES, MATH, TWITTER)
 
 _MOST_WORDS = 4  # in a file
 

@@ -119,3 +119,9 @@ def test_names_that_cannot_stand_in_ids(name: str) -> None:
 def test_wrong_lexicon(words: tuple[str, ...], message: str) -> None:
     with pytest.raises(ConfigurationError, match=message):
         Lexicon("mine", words)
+
+
+@pytest.mark.parametrize("toolsets", [(), ("ToyAPI",)], ids=str)
+def test_unknown_simulators(toolsets: tuple[str, ...]) -> None:
+    with pytest.raises(ConfigurationError, match="needs simulators out of GorillaFileSystem"):
+        Request("mine", toolsets, ("do it",), {}, ())
