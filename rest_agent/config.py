@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import math
 import types
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -28,6 +29,18 @@ def _require(condition: bool, key: str, expected: str, value: object) -> None:
         raise ConfigError(f"{key} must be {expected}, got {value!r}")
 
 
+def _at_least(least: float, config: object, *keys: str) -> None:
+    for key in keys:
+        value = getattr(config, key)
+        _require(value >= least, key, f"at least {least:g}", value)
+
+
+def _positive(config: object, *keys: str) -> None:
+    for key in keys:
+        value = getattr(config, key)
+        _require(value > 0, key, "greater than 0", value)
+
+
 @dataclass(frozen=True)
 class ModelConfig:
     """The policy. Without ``path``, a small Qwen3-architecture model and its tokenizer are made from scratch."""
@@ -45,6 +58,12 @@ class ModelConfig:
     embedding_std: float = 0.1
     """Initial standard deviation of the embeddings. The usual .02 learns several times slower at this size."""
     context: int = 4096
+
+    def __post_init__(self) -> None:
+        _at_least(1, self, "vocabulary", "hidden_size", "layers", "heads", "kv_heads", "intermediate_size", "context")
+        _positive(self, "embedding_std")
+        divides = self.heads % self.kv_heads == 0
+        _require(divides, "kv_heads", f"a divisor of heads ({self.heads})", self.kv_heads)
 
 
 @dataclass(frozen=True)
@@ -77,7 +96,9 @@ class SFTStage:
     show_tools: bool = True
 
     def __post_init__(self) -> None:
-        _require(self.batch >= 1, "batch", "at least 1", self.batch)
+        _at_least(0, self, "updates")
+        _at_least(1, self, "batch")
+        _positive(self, "learning_rate")
         _require(0 <= self.noise <= 1, "noise", "between 0 and 1", self.noise)
 
 
@@ -87,6 +108,9 @@ class Ramp:
 
     start: float
     end: float
+
+    def __post_init__(self) -> None:
+        _at_least(0, self, "start", "end")
 
     def at(self, progress: float) -> float:
         """Its value at ``progress`` in [0, 1]."""
@@ -139,7 +163,12 @@ class RLConfig:
 
     def __post_init__(self) -> None:
         _require(self.group >= 2, "group", "at least 2 (advantages are relative to a group)", self.group)
-        _require(self.temperature > 0, "temperature", "greater than 0", self.temperature)
+        _at_least(0, self, "updates", "warmup")
+        _at_least(1, self, "tasks", "epochs", "minibatches", "max_reply_tokens", "max_tokens")
+        _positive(self, "learning_rate", "temperature", "clip_high")
+        _require(0 < self.clip_low <= 1, "clip_low", "greater than 0, at most 1", self.clip_low)
+        bounded = self.dual_clip is None or self.dual_clip > 1
+        _require(bounded, "dual_clip", "greater than 1, or null", self.dual_clip)
 
 
 @dataclass(frozen=True)
@@ -150,6 +179,12 @@ class OptimizerConfig:
     micro_batch_tokens: int = 16384
     """Tokens (padding included) of one forward pass of a rank."""
 
+    def __post_init__(self) -> None:
+        _require(all(0 <= beta < 1 for beta in self.betas), "betas", "at least 0 and less than 1", self.betas)
+        _at_least(0, self, "weight_decay")
+        _positive(self, "max_grad_norm")
+        _at_least(1, self, "micro_batch_tokens")
+
 
 @dataclass(frozen=True)
 class EvalConfig:
@@ -158,6 +193,10 @@ class EvalConfig:
     """Evaluate at temperature 1 too, besides greedy decoding."""
     every: int = 0
     """Updates of RL between evaluations on the validation split; 0: none."""
+
+    def __post_init__(self) -> None:
+        _at_least(1, self, "tasks")
+        _at_least(0, self, "every")
 
 
 @dataclass(frozen=True)
@@ -171,6 +210,10 @@ class RunConfig:
     """Checkpoints kept."""
     tensorboard: bool = True
     progress: bool = True
+
+    def __post_init__(self) -> None:
+        _at_least(0, self, "seed")
+        _at_least(1, self, "save_every", "keep")
 
 
 @dataclass(frozen=True)
@@ -195,29 +238,67 @@ def load(path: str | Path | None = None, overrides: Sequence[str] = ()) -> Confi
     Raises:
         ConfigError: the file is not YAML, a key is unknown, or a value has the wrong type. The message names the key.
     """
-    tree: dict[str, Any] = {}
+    tree = to_tree(Config())
     if path is not None:
-        try:
-            loaded = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-        except OSError as error:
-            raise ConfigError(f"cannot read the configuration {path}: {error.strerror}") from error
-        except yaml.YAMLError as error:
-            raise ConfigError(f"{path} is not YAML: {error}") from error
-        if loaded is not None and not isinstance(loaded, dict):
-            raise ConfigError(f"{path}: expected a mapping of keys, got {type(loaded).__name__}")
-        tree = loaded or {}
+        tree = _merge(tree, _read(path))
     for override in overrides:
         key, equals, text = override.partition("=")
         if not equals:
             raise ConfigError(f"override {override!r} is not of the form key.sub=value")
-        *parents, leaf = key.split(".")
-        node = tree
-        for parent in parents:
-            node = node.setdefault(parent, {})
-            if not isinstance(node, dict):
-                raise ConfigError(f"override {key}: {parent} is not a group of keys")
-        node[leaf] = yaml.safe_load(text)
+        try:
+            value = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise ConfigError(f"override {key}: {text!r} is not a YAML value") from error
+        _put(tree, key, value)
     return from_tree(Config, tree)
+
+
+def _read(path: str | Path) -> dict[str, Any]:
+    try:
+        loaded = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"cannot read the configuration {path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path} is not UTF-8 text: {error}") from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path} is not YAML: {error}") from error
+    if loaded is not None and not isinstance(loaded, dict):
+        raise ConfigError(f"{path}: expected a mapping of keys, got {type(loaded).__name__}")
+    return loaded or {}
+
+
+def _merge(tree: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """``tree`` changed key by key; a list is replaced as a whole."""
+    merged = dict(tree)
+    for key, value in changes.items():
+        before = merged.get(key)
+        merged[key] = _merge(before, value) if isinstance(before, dict) and isinstance(value, dict) else value
+    return merged
+
+
+def _put(tree: dict[str, Any], key: str, value: Any) -> None:
+    """Set ``key.sub`` in ``tree``; a number names an item of a list (``sft.0.updates``)."""
+    *parents, leaf = key.split(".")
+    node: Any = tree
+    for parent in parents:
+        if isinstance(node, list):
+            node = node[_index(node, parent, key)]
+        elif isinstance(node, dict):
+            node = node.setdefault(parent, {})
+        else:
+            raise ConfigError(f"override {key}: {parent} is not in a group of keys")
+    if isinstance(node, list):
+        node[_index(node, leaf, key)] = value
+    elif isinstance(node, dict):
+        node[leaf] = value
+    else:
+        raise ConfigError(f"override {key}: {leaf} is not in a group of keys")
+
+
+def _index(items: list[Any], text: str, key: str) -> int:
+    if text.isdecimal() and int(text) < len(items):
+        return int(text)
+    raise ConfigError(f"override {key}: expected an item from 0 to {len(items) - 1}, got {text}")
 
 
 def from_tree(cls: type[T], tree: Any, place: str = "") -> T:
@@ -257,18 +338,23 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
             raise ConfigError(f"{where}: expected a list, got {value!r}")
         if arguments[-1] is not Ellipsis and len(value) != len(arguments):
             raise ConfigError(f"{where}: expected {len(arguments)} values, got {len(value)}")
-        return tuple(_convert(arguments[0], item, f"{where}[{i}]") for i, item in enumerate(value))
+        return tuple(_convert(arguments[0], item, f"{where}.{i}") for i, item in enumerate(value))
     expected = {Mapping: dict}.get(origin, hint)
-    if expected is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if expected is float and isinstance(value, str):  # YAML reads 3e-4 as text
-        try:
-            return float(value)
-        except ValueError:
-            pass
+    if expected is float:
+        return _number(value, where)
     if not isinstance(value, expected) or (isinstance(value, bool) and expected is not bool):
         raise ConfigError(f"{where}: expected {expected.__name__}, got {value!r}")
     return value
+
+
+def _number(value: Any, where: str) -> float:
+    try:
+        number = float("nan" if isinstance(value, bool) else value)  # YAML reads 3e-4 as text
+    except (TypeError, ValueError, OverflowError):
+        number = math.nan
+    if not math.isfinite(number):
+        raise ConfigError(f"{where}: expected a finite number, got {value!r}")
+    return number
 
 
 def to_tree(config: Any) -> dict[str, Any]:
