@@ -1,0 +1,311 @@
+"""Official-mode execution: what upstream's ``eval`` of a call text yields, interpreted and never evaluated.
+
+Upstream rewrites the text with a regular expression, checks a short deny list, evaluates it as Python, and shows the
+result or the exception. Here the same text is parsed with :mod:`ast` and walked: literals, operators, subscripts, tool
+calls (also nested) and harmless builtins mean what they mean in CPython, errors read as CPython's. Everything else
+Python offers is refused with a message.
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import operator
+import re
+import threading
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+from tooluse_gym.tools import ToolSet
+from tooluse_gym.world import observation_text
+
+from .simulators.limits import (
+    DEEPEST_VALUE,
+    LARGEST_ARGUMENTS,
+    LARGEST_RESULT,
+    LONGEST_CALL,
+    Budget,
+    RefusedError,
+    power,
+    product,
+    rounded,
+)
+
+_CALLED_NAME = re.compile(r"\b([a-zA-Z_]\w*)\s*(?=\()")
+_DENIED = frozenset({"kill", "exit", "quit", "remove", "unlink", "popen", "Popen", "run"})
+_MOST_CALLS = 32  # in one text
+_parsing = threading.Lock()
+
+
+def execute(text: str, instances: dict[str, ToolSet]) -> str:
+    """Execute one call text and return its observation. Never raises.
+
+    Args:
+        text: what the model, or the ground truth, wrote as one call.
+        instances: tool sets by instance name, an identifier; on a clash of tool names the later one wins. That name is
+            written before every tool name that a parenthesis follows, even inside string literals. As upstream's
+            depends on who acts, such strings never agree between model and ground truth; give each its own names.
+    """
+    try:
+        if len(text) > LONGEST_CALL:
+            raise RefusedError(f"the call is too long (more than {LONGEST_CALL} characters)")
+        text = _rewrite(text, instances)
+        _deny(text)
+        result = _Evaluation(instances).value(_parse(text))
+        if not isinstance(result, str):
+            Budget(LARGEST_RESULT, "the result").copy(result)
+        return observation_text(result)
+    except Exception as error:  # the boundary: whatever goes wrong in a call is an observation
+        return f"Error during execution: {error}"
+
+
+def _rewrite(text: str, instances: dict[str, ToolSet]) -> str:
+    def qualify(match: re.Match[str]) -> str:
+        name = match[1]
+        owner = next((owner for owner, toolset in reversed(instances.items()) if name in toolset.tools), None)
+        return name if owner is None else f"{owner}.{name}"
+
+    return _CALLED_NAME.sub(qualify, text)
+
+
+def _deny(text: str) -> None:
+    name = text.partition("(")[0]
+    if "." in name:
+        name = name.split(".")[1]
+    if name in _DENIED:
+        raise RefusedError(f"Function call {name} is not allowed.")
+
+
+def _parse(text: str) -> ast.expr:
+    """Parse one expression and check what CPython checks before it runs anything.
+
+    Raises:
+        SyntaxError: with CPython's message.
+        RefusedError: the expression is nested too deeply, or has too many calls.
+    """
+    # Odd escapes and the like warn, which must neither print nor raise; the filter that says so is process-wide.
+    with _parsing, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        body = ast.parse(text.lstrip(" \t"), "<string>", mode="eval").body
+    pending: list[tuple[ast.AST, int]] = [(body, 1)]
+    calls = 0
+    while pending:
+        node, depth = pending.pop()
+        if depth > DEEPEST_VALUE:
+            raise RefusedError(f"the call is nested too deeply (more than {DEEPEST_VALUE} levels)")
+        if isinstance(node, ast.Call):
+            calls += 1
+            names = [keyword.arg for keyword in node.keywords if keyword.arg is not None]
+            repeated = next((name for index, name in enumerate(names) if name in names[:index]), None)
+            if repeated is not None:
+                place = ("<string>", node.lineno, node.col_offset, None)
+                raise SyntaxError(f"keyword argument repeated: {repeated}", place)
+        pending.extend((child, depth + 1) for child in ast.iter_child_nodes(node))
+    if calls > _MOST_CALLS:
+        raise RefusedError(f"too many calls in one (more than {_MOST_CALLS})")
+    return body
+
+
+def _sum(numbers: Any, start: Any = 0) -> Any:
+    if isinstance(start, list | tuple):
+        raise RefusedError("sum of lists is not available")  # quadratic
+    return sum(numbers, start)
+
+
+# Builtins that can be called. Sets are left out, as they print in another order in every process.
+_BUILTINS: dict[str, Callable[..., Any]] = {
+    "abs": abs,
+    "all": all,
+    "any": any,
+    "bool": bool,
+    "dict": dict,
+    "float": float,
+    "int": int,
+    "len": len,
+    "list": list,
+    "max": max,
+    "min": min,
+    "print": print,
+    "repr": repr,
+    "round": round,
+    "sorted": sorted,
+    "str": str,
+    "sum": sum,
+    "tuple": tuple,
+}
+_INSTEAD: dict[str, Callable[..., Any]] = {"print": lambda *_, **__: None, "round": rounded, "sum": _sum}
+_RUN = {id(function): _INSTEAD.get(name, function) for name, function in _BUILTINS.items()}
+
+_BINARY: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: product,
+    ast.Div: operator.truediv,
+    ast.FloorDiv: operator.floordiv,
+    ast.Mod: operator.mod,
+    ast.Pow: power,
+}
+_UNARY: dict[type[ast.unaryop], Callable[[Any], Any]] = {
+    ast.USub: operator.neg,
+    ast.UAdd: operator.pos,
+    ast.Not: operator.not_,
+}
+_COMPARE: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
+    ast.Eq: operator.eq,
+    ast.NotEq: operator.ne,
+    ast.Lt: operator.lt,
+    ast.LtE: operator.le,
+    ast.Gt: operator.gt,
+    ast.GtE: operator.ge,
+    ast.Is: operator.is_,
+    ast.IsNot: operator.is_not,
+    ast.In: lambda item, container: item in container,
+    ast.NotIn: lambda item, container: item not in container,
+}
+
+
+class _Evaluation:
+    """Walks one expression, in CPython's order of evaluation."""
+
+    def __init__(self, instances: dict[str, ToolSet]):
+        self._instances = instances
+        self._budget = Budget(LARGEST_RESULT, "the call")  # over all intermediate results
+
+    def value(self, node: ast.expr) -> Any:
+        self._budget.charge(1)
+        match node:
+            case ast.Constant():
+                return node.value
+            case ast.Name():
+                return self._named(node.id)
+            case ast.Call():
+                return self._call(node)
+            case ast.List():
+                return self._items(node.elts)
+            case ast.Tuple():
+                return tuple(self._items(node.elts))
+            case ast.Dict():
+                return self._dict(node)
+            case ast.Subscript():
+                return self.value(node.value)[self.value(node.slice)]
+            case ast.Slice():
+                lower, upper, step = (part and self.value(part) for part in (node.lower, node.upper, node.step))
+                return slice(lower, upper, step)
+            case ast.UnaryOp() if type(node.op) in _UNARY:
+                return _UNARY[type(node.op)](self.value(node.operand))
+            case ast.BinOp() if type(node.op) in _BINARY:
+                return self._binary(node)
+            case ast.BoolOp():
+                stop = isinstance(node.op, ast.Or)
+                for operand in node.values:
+                    result = self.value(operand)
+                    if bool(result) is stop:
+                        break
+                return result
+            case ast.Compare():
+                return self._compare(node)
+            case ast.IfExp():
+                return self.value(node.body if self.value(node.test) else node.orelse)
+            case ast.Attribute():
+                return self._attribute(node)
+        raise RefusedError(f"Python's {type(node).__name__} is not available in a call")
+
+    def _named(self, name: str) -> Any:
+        if name in _BUILTINS:
+            return _BUILTINS[name]
+        if hasattr(builtins, name):
+            raise RefusedError(f"Python's {name} is not available in a call")
+        raise NameError(f"name '{name}' is not defined")
+
+    def _attribute(self, node: ast.Attribute) -> Any:
+        owner = self.value(node.value)
+        if node.attr in dir(owner):
+            raise RefusedError(f"attribute '{node.attr}' is not available in a call")
+        kind = f"type object '{owner.__name__}'" if isinstance(owner, type) else f"'{type(owner).__name__}' object"
+        raise AttributeError(f"{kind} has no attribute '{node.attr}'")
+
+    def _call(self, node: ast.Call) -> Any:
+        function = self._function(node.func)
+        arguments = self._items(node.args)
+        keywords = self._keywords(node.keywords)
+        arguments, keywords = Budget(LARGEST_ARGUMENTS, "the arguments").copy((arguments, keywords))
+        return function(*arguments, **keywords)
+
+    def _function(self, node: ast.expr) -> Callable[..., Any]:
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in self._instances:
+            owner = self._instances[node.value.id]
+            if node.attr not in owner.tools:
+                raise AttributeError(f"'{type(owner).__name__}' object has no attribute '{node.attr}'")
+            tool: Callable[..., Any] = getattr(owner, node.attr)  # a known tool's name
+            return tool
+        value = self.value(node)
+        return _RUN.get(id(value)) or _not_callable(value)
+
+    def _items(self, nodes: list[ast.expr]) -> list[Any]:
+        items: list[Any] = []
+        for node in nodes:
+            if not isinstance(node, ast.Starred):
+                items.append(self.value(node))
+                continue
+            starred = self.value(node.value)
+            if not isinstance(starred, str | bytes | list | tuple | dict):
+                raise TypeError(f"Value after * must be an iterable, not {type(starred).__name__}")
+            self._budget.charge(len(starred))
+            items.extend(starred)
+        return items
+
+    def _keywords(self, nodes: list[ast.keyword]) -> dict[str, Any]:
+        keywords: dict[str, Any] = {}
+        for node in nodes:
+            given = self.value(node.value)
+            if node.arg is not None:
+                given = {node.arg: given}
+            elif not isinstance(given, dict):
+                raise TypeError(f"argument after ** must be a mapping, not {type(given).__name__}")
+            for name, value in given.items():
+                if not isinstance(name, str):
+                    raise TypeError("keywords must be strings")
+                if name in keywords:
+                    raise TypeError(f"got multiple values for keyword argument '{name}'")
+                keywords[name] = value
+        return keywords
+
+    def _dict(self, node: ast.Dict) -> dict[Any, Any]:
+        result: dict[Any, Any] = {}
+        for key, value in zip(node.keys, node.values, strict=True):
+            if key is not None:
+                name = self.value(key)
+                result[name] = self.value(value)
+                continue
+            mapping = self.value(value)
+            if not isinstance(mapping, dict):
+                raise TypeError(f"'{type(mapping).__name__}' object is not a mapping")
+            self._budget.charge(len(mapping))
+            result.update(mapping)
+        return result
+
+    def _binary(self, node: ast.BinOp) -> Any:
+        left, right = self.value(node.left), self.value(node.right)
+        if isinstance(node.op, ast.Mod) and isinstance(left, str | bytes):
+            raise RefusedError("text formatting is not available in a call")  # a width can be any number
+        result = _BINARY[type(node.op)](left, right)
+        self._budget.copy(result)
+        return result
+
+    def _compare(self, node: ast.Compare) -> Any:
+        left, result = self.value(node.left), True
+        for comparison, operand in zip(node.ops, node.comparators, strict=True):
+            right = self.value(operand)
+            result = _COMPARE[type(comparison)](left, right)
+            if not result:
+                break
+            left = right
+        return result
+
+
+def _not_callable(value: object) -> Callable[..., Any]:
+    def call(*_: Any, **__: Any) -> Any:  # only once the arguments have been evaluated, as CPython does
+        raise TypeError(f"'{type(value).__name__}' object is not callable")
+
+    return call

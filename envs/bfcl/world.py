@@ -1,0 +1,134 @@
+"""The world of one BFCL episode: the simulators of its task, called as upstream calls them or strictly."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+import tooluse_gym.world
+from tooluse_gym.errors import ConfigurationError
+from tooluse_gym.formats.reply import Call
+from tooluse_gym.world import ToolResult
+
+from .executor import execute
+from .simulators import SIMULATORS
+from .simulators.file_tree import Directory, File, Node
+from .simulators.limits import LARGEST_ARGUMENTS, MOST_NODES, Budget, RefusedError
+
+CLASSES = (
+    "GorillaFileSystem",
+    "MathAPI",
+    "MessageAPI",
+    "TicketAPI",
+    "TradingBot",
+    "TravelAPI",
+    "TwitterAPI",
+    "VehicleControlAPI",
+)
+_DEEPEST_STATE = 100  # levels of directories in an encoded state
+
+
+class World(tooluse_gym.world.World):
+    """Simulators by class name.
+
+    Args:
+        classes: names of the simulated APIs, in upstream's ``involved_classes`` order.
+        scenario: upstream's ``initial_config``: scenario by class name. Never changed.
+        long_context: load the long-context variant.
+        payload: upstream's long-context texts and lists by name.
+        commons: pass one dict to the worlds of model and ground truth to share between them what upstream shares in a
+            process. None: the world shares with nobody.
+        actor: who acts in this world, an identifier. Worlds that are compared in official mode need different ones:
+            the simulators' instance names, ``<actor>_<class>_instance``, can get into strings as they do upstream.
+
+    Raises:
+        ConfigurationError: a class is unknown.
+        DataNotFoundError: ``long_context`` needs a payload that is not there.
+    """
+
+    def __init__(
+        self,
+        classes: Sequence[str],
+        scenario: Mapping[str, Any] | None = None,
+        long_context: bool = False,
+        *,
+        payload: Mapping[str, Any] | None = None,
+        commons: dict[str, Any] | None = None,
+        actor: str = "model",
+    ):
+        commons = {} if commons is None else commons
+        scenario = scenario or {}
+        super().__init__(
+            {
+                name: _simulator(name)(scenario.get(name), long_context=long_context, payload=payload, commons=commons)
+                for name in classes
+            }
+        )
+        self._instances = {f"{actor}_{name}_instance": toolset for name, toolset in self.toolsets.items()}
+
+    def execute(self, text: str) -> str:
+        """Official mode: execute a call text as upstream would and return the observation. Never raises."""
+        return execute(text, self._instances)
+
+    def call(self, call: Call, visible: Collection[str] | None = None) -> ToolResult:
+        """Strict mode: validate and execute one call. Never raises."""
+        if call.error is None:
+            try:
+                Budget(LARGEST_ARGUMENTS, "the arguments").copy(call.arguments)
+            except RefusedError as error:
+                return ToolResult(f"Invalid call: {call.name[:80]}: {error}", "invalid_arguments")
+        return super().call(call, visible)
+
+    def replay(self, call: Call) -> str:
+        """Execute a ground-truth call: upstream's by their text, since they may bind arguments by position."""
+        return super().replay(call) if call.source is None else self.execute(call.source)
+
+    def state(self) -> dict[str, dict[str, Any]]:
+        """Public attributes by class, as JSON data (a copy).
+
+        For records and hashes: 1 and 1.0 differ, and the order of integer keys counts. To compare two worlds as the
+        benchmark does, use :meth:`differs`.
+        """
+        return {
+            name: {attribute: encode(value) for attribute, value in toolset.state().items()}
+            for name, toolset in self.toolsets.items()
+        }
+
+
+def _simulator(name: str) -> Any:
+    if name not in SIMULATORS:
+        later = ", ".join(known for known in CLASSES if known not in SIMULATORS)
+        raise ConfigurationError(
+            f"no simulator of {name!r}; there are {', '.join(SIMULATORS)}" + (f" ({later} come later)" if later else "")
+        )
+    return SIMULATORS[name]
+
+
+def encode(value: Any) -> Any:
+    """A state value as JSON data: trees, sets, mappings with other than string keys, and foreign objects are marked."""
+    if isinstance(value, Directory | File):
+        return _encode_node(value, Budget(MOST_NODES, "the tree"), 0)
+    if isinstance(value, dict):
+        if all(isinstance(key, str) for key in value):
+            return {key: encode(item) for key, item in value.items()}
+        return {"__items__": [[encode(key), encode(item)] for key, item in value.items()]}
+    if isinstance(value, list | tuple):
+        return [encode(item) for item in value]
+    if isinstance(value, set):
+        return {"__set__": sorted(value)}
+    if value is None or isinstance(value, str | int | float):
+        return value
+    return {"__repr__": repr(value)}
+
+
+def _encode_node(node: Node, budget: Budget, depth: int) -> Any:
+    if isinstance(node, File):
+        return {"type": "file", "name": encode(node.name), "content": encode(node.content)}
+    try:
+        budget.charge(len(node.contents))
+    except RefusedError:
+        depth = _DEEPEST_STATE
+    if depth >= _DEEPEST_STATE:  # a directory may contain itself
+        return {"__repr__": f"directory {node.name!r}, with more in it than a state can hold"}
+    contents = {name: _encode_node(child, budget, depth + 1) for name, child in node.contents.items()}
+    return {"type": "directory", "name": encode(node.name), "contents": contents}

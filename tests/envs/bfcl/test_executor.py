@@ -1,0 +1,305 @@
+"""Call texts mean what upstream's ``eval`` makes of them; nothing else of Python can be reached."""
+
+from __future__ import annotations
+
+import json
+import time
+import warnings
+from pathlib import Path
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from tooluse_gym.envs.bfcl import executor as executor_module
+from tooluse_gym.envs.bfcl.world import World
+
+ERROR = "Error during execution: "
+
+
+def world(actor: str = "model") -> World:
+    contents = {
+        "f": {"type": "file", "content": "one\ntwo"},
+        "d": {"type": "directory", "contents": {}},
+    }
+    scenario = {
+        "GorillaFileSystem": {"root": {"w": {"type": "directory", "contents": contents}}},
+        "TwitterAPI": {"authenticated": True},
+    }
+    return World(["GorillaFileSystem", "MathAPI", "TwitterAPI"], scenario, actor=actor)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("add(1, b=2)", '{"result": 3}'),
+        ("  add(1, 2)", '{"result": 3}'),
+        ("add \n\t(1, 2)", '{"result": 3}'),
+        ("add(*[1, 2])", '{"result": 3}'),
+        ("add(**{'a': 1, 'b': -2})", '{"result": -1}'),
+        ("add(add(1, 2)['result'], 3)", '{"result": 6}'),
+        ("cat(file_name=ls()['current_directory_content'][0])", '{"file_content": "one\\ntwo"}'),
+        ("touch('new')", "None"),
+        ("get_user_tweets('x')", "[]"),
+        ("[add(1, 2), pwd()]", "[{'result': 3}, {'current_working_directory': '/w'}]"),
+        ("len('abc')", "3"),
+        ("len (pwd())", "1"),
+        ("print('x')", "None"),
+        ("str", "<class 'str'>"),
+        ("max([1, 3], key=abs)", "3"),
+        ("round(2.567, 1)", "2.6"),
+        ("'a' 'b'", "ab"),
+        ("{'a': 1, **{'b': (1, 'é')}}", '{"a": 1, "b": [1, "\\u00e9"]}'),
+        ("{1: b'x'}", "{1: b'x'}"),
+        ("1 + 2 * 3 ** 2 - 4 // 3 % 2 / 1", "18.0"),
+        ("'ab' * 2 + 'c'", "ababc"),
+        ("'abcd'[1:-1], [1, 2, 3][::2]", "('bc', [1, 3])"),
+        ("1 < 2 < 3 != 4", "True"),
+        ("1 > 2 > nope", "False"),
+        ("0 or '' or 'x'", "x"),
+        ("1 and 0 and nope", "0"),
+        ("'y' if 2 in [1, 2] else nope", "y"),
+        ("not None", "True"),
+        ("-0.0", "-0.0"),
+        ("...", "Ellipsis"),
+    ],
+)
+def test_results(text: str, expected: str) -> None:
+    assert world().execute(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("nope(a=undefined)", "name 'nope' is not defined"),
+        ("touch(a=undefined)", "name 'undefined' is not defined"),
+        ("touch", "name 'touch' is not defined"),
+        ("math_api.add(1, 2)", "name 'math_api' is not defined"),
+        ("add(", "'(' was never closed (<string>, line 1)"),
+        ("add(1))", "unmatched ')' (<string>, line 1)"),
+        ("add(a=1, a=2)", "keyword argument repeated: a (<string>, line 1)"),
+        ("rmdir()", "GorillaFileSystem.rmdir() missing 1 required positional argument: 'dir_name'"),
+        ("rmdir(zzz=1)", "GorillaFileSystem.rmdir() got an unexpected keyword argument 'zzz'"),
+        ("pwd(1)", "GorillaFileSystem.pwd() takes 1 positional argument but 2 were given"),
+        ("wc(1, 2, 3)", "GorillaFileSystem.wc() takes from 2 to 3 positional arguments but 4 were given"),
+        ("cat('f', file_name='f')", "GorillaFileSystem.cat() got multiple values for argument 'file_name'"),
+        ("[1,2][5]()", "list index out of range"),
+        ("{'a': 1}['b']", "'b'"),
+        ("'a'(nope)", "name 'nope' is not defined"),
+        ("'a'(1)", "'str' object is not callable"),
+        ("touch('x')()", "'NoneType' object is not callable"),
+        ("'a' + 1", 'can only concatenate str (not "int") to str'),
+        ("{[]: 1}", "unhashable type: 'list'"),
+        ("int.nope", "type object 'int' has no attribute 'nope'"),
+        ("'a'.nope", "'str' object has no attribute 'nope'"),
+        ("kill(pid=1)", "Function call kill is not allowed."),
+        ("exit", "Function call exit is not allowed."),
+        ("os.remove (path='x')", "Function call remove is not allowed."),
+        ("os.path.remove('x')", "name 'os' is not defined"),
+    ],
+)
+def test_errors_read_as_cpythons(text: str, expected: str) -> None:
+    assert world().execute(text) == ERROR + expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "__import__('os')",
+        "open('/etc/passwd')",
+        "eval('1')",
+        "input('x')",
+        "set([1])",
+        "{1, 2}",
+        "(lambda: 1)()",
+        "[x for x in 'ab']",
+        "f'{1}'",
+        "(x := 1)",
+        "'abc'.upper()",
+        "().__class__",
+        "'%1000000000d' % 1",
+        "1 << 10",
+        "model_MathAPI_instance.__class__",
+        "model_MathAPI_instance",
+        "model_MathAPI_instance._commons",
+        "model_MathAPI_instance.state()",
+        " exit()",
+    ],
+)
+def test_the_rest_of_python_is_out_of_reach(text: str) -> None:
+    before = world().state()
+    after = world()
+    assert after.execute(text).startswith(ERROR)
+    assert after.state() == before
+
+
+def test_names_before_parentheses_are_rewritten_inside_strings_too() -> None:
+    model, gold = world("model"), world("gold")
+    for one in (model, gold):
+        one.execute("post_tweet('call sort (x) or nothing (y)')")
+    assert json.loads(model.execute("get_tweet(0)"))["content"] == (
+        "call model_GorillaFileSystem_instance.sort(x) or nothing(y)"
+    )
+    assert model.differs(gold) == {"TwitterAPI": ["tweets"]}
+
+
+def test_earlier_calls_of_a_failing_text_stay_done() -> None:
+    files = world()
+    assert files.execute("[touch('a'), nope()]") == ERROR + "name 'nope' is not defined"
+    assert "a" in files.execute("ls()")
+
+
+def test_nested_results_are_passed_as_copies() -> None:
+    twitter = world()
+    for text in ("post_tweet('a')", "post_tweet('b', mentions=[])"):
+        twitter.execute(text)
+    assert twitter.execute("mention(1, [get_tweet(1)])") == '{"mention_status": "Users mentioned successfully"}'
+    assert json.loads(twitter.execute("get_tweet(1)"))["mentions"][0]["mentions"] == []
+
+
+def test_odd_literals_neither_print_nor_warn(capfd: pytest.CaptureFixture[str]) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert world().execute(r"len('\d')") == "2"
+        assert world().execute("[1, 2]('a')") == ERROR + "'list' object is not callable"
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "10 ** 10 ** 10",
+        "'a' * 10 ** 9",
+        "[0] * 10 ** 9",
+        "+".join(["[0] * 99999"] * 5_000),
+        "-" * 90_000 + "1",
+        "not " * 20_000 + "1",
+        "(" * 199 + ")" * 199,
+        "1+" * 40_000 + "1",
+        "x" * 200_000,
+        "a " * 40_000,
+        "a(" * 30_000,
+        "[" + "du()," * 10_000 + "]",
+        "[" + ",".join(["find('/')"] * 30) + "]",
+        "sum([[0]] * 30000, [])",
+        "[cat('big')] * 3000",
+        "str(str([cat('big')] * 90))",
+        "repr(" * 32 + "'\\\\'" + ")" * 32,
+        "power(power(2, 0.5), 10 ** 4000)",
+        "add(logarithm(2, 10, 10000)['result'], 1)",
+        "power(logarithm(2, 10, 10)['result'], 10 ** 4000)",
+        "logarithm(2, 10, 10 ** 4000)",
+        "square_root(0x" + "f" * 90_000 + ", 10000)",
+        "multiply(0x" + "f" * 90_000 + ", 0x" + "f" * 9_000 + ")",
+        "standard_deviation([0x" + "f" * 4_000 + "] * 20)",
+        "round_number(0x" + "f" * 9_000 + ", -10**9)",
+        "mention(0, ['@x'] * 90000)",
+        "echo('x' * 99999999)",
+        "\0",
+        "'\ud800'",
+    ],
+    ids=lambda text: text[:24],
+)
+def test_no_text_runs_away(text: str) -> None:
+    one = world()
+    one.execute("post_tweet('x')")
+    one.execute("touch('big')")
+    one.execute(f"echo('{'x' * 90_000}', 'big')")
+    start = time.perf_counter()
+    result = one.execute(text)
+    assert time.perf_counter() - start < 5
+    assert len(result) <= 3_000_000
+
+
+def test_state_stays_bounded_when_results_feed_calls() -> None:
+    one = world()
+    one.execute("touch('x')")
+    one.execute("echo('ab', 'x')")
+    for _ in range(40):
+        one.execute("echo(cat('x')['file_content'] * 2, 'x')")
+    assert len(one.execute("cat('x')")) < 110_000
+    one.execute("post_tweet('a', mentions=[])")
+    for _ in range(60):
+        one.execute("mention(0, [get_tweet(0)['mentions'], get_tweet(0)['mentions']])")
+    assert len(one.execute("get_tweet(0)")) < 100_000
+
+
+CALLS = st.lists(
+    st.sampled_from(
+        [
+            *(
+                "add",
+                "cat",
+                "cd",
+                "cp",
+                "mv",
+                "find",
+                "touch",
+                "post_tweet",
+                "mention",
+                "logarithm",
+                "power",
+                "len",
+                "x",
+            ),
+            *(
+                "(",
+                ")",
+                "[",
+                "]",
+                "{",
+                "}",
+                ",",
+                ":",
+                "=",
+                "*",
+                "**",
+                "-",
+                "+",
+                ".",
+                " ",
+                "'",
+                '"',
+                "\\",
+                "\n",
+                "lambda ",
+            ),
+            *(
+                "0",
+                "1",
+                "1e9",
+                "0.5",
+                "'a'",
+                "'d'",
+                "None",
+                "True",
+                "not ",
+                " if ",
+                " else ",
+                " for ",
+                " in ",
+                "a",
+                "b",
+            ),
+        ]
+    ),
+    max_size=30,
+).map("".join)
+
+
+@given(st.one_of(st.text(max_size=200), CALLS))
+@example("\x00")
+@example("'\ud800'")
+@example("\ufeff1")
+@settings(max_examples=500, deadline=None)
+def test_any_text_gives_an_observation(text: str) -> None:
+    result = world().execute(text)
+    assert isinstance(result, str)
+    assert result == world().execute(text)
+
+
+def test_the_module_evaluates_nothing() -> None:
+    assert executor_module.__file__ is not None
+    source = Path(executor_module.__file__).read_text(encoding="utf-8")
+    for forbidden in (" eval(", " exec(", " compile(", "importlib"):
+        assert forbidden not in source
