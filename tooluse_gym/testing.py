@@ -19,7 +19,7 @@ from gymnasium.utils.env_checker import check_env
 from tooluse_gym.env import Observation, ToolUseEnv
 from tooluse_gym.errors import TrajectoryError
 from tooluse_gym.formats import Call
-from tooluse_gym.tasks import Utterance
+from tooluse_gym.tasks import Task, Utterance
 from tooluse_gym.trajectory import Trajectory
 
 _INFO_KEYS = {"task_id", "turn", "step", "tools", "tools_version", "reward_terms", "failures"}
@@ -57,15 +57,17 @@ def check_tool_env(env: gymnasium.Env[Any, Any], *, seeds: Sequence[int] = (0, 1
     """
     inner = env.unwrapped
     assert isinstance(inner, ToolUseEnv), f"{type(inner).__name__} is not a ToolUseEnv"
-    _check_gymnasium(inner)
-    for seed in seeds:
+    for number, seed in enumerate(seeds):
         _, info = inner.reset(seed=seed)
         before = copy.deepcopy(inner.task)
         place = f"task {before.id!r} (seed {seed})"
         assert inner.tasks[before.id] == before, f"{place}: tasks[task_id] is not the task that was sampled"
         _check_info(inner, info, place)
         _check_tools(inner, place)
+        if number == 0:
+            _check_gymnasium(inner)
         record = _check_ground_truth(inner, seed, place)
+        _check_unchanged(inner, before, place)
         _check_determinism(inner, record, seed, place)
         _check_trajectory(inner, record, place)
         _check_snapshots(inner, record, place)
@@ -73,9 +75,11 @@ def check_tool_env(env: gymnasium.Env[Any, Any], *, seeds: Sequence[int] = (0, 1
         _check_refusals(inner, place)
         _check_step_limit(inner, place)
         _check_garbage(inner, place)
-        assert inner.tasks[before.id] == before, (
-            f"{place}: playing it changed the task; tool sets must copy what they keep"
-        )
+        _check_unchanged(inner, before, place)
+
+
+def _check_unchanged(env: ToolUseEnv, before: Task, place: str) -> None:
+    assert env.tasks[before.id] == before, f"{place}: playing it changed the task; copy what a tool set keeps of it"
 
 
 def _check_gymnasium(env: ToolUseEnv) -> None:

@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from tooluse_gym import trajectory
+from tooluse_gym.cli import app
+from tooluse_gym.cli.transcript import safe
+
+
+def run(*arguments: str, code: int = 0) -> Result:
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == code, result.output
+    return result
+
+
+@pytest.fixture
+def episodes(tmp_path: Path) -> Path:
+    file = tmp_path / "episodes.jsonl"
+    for seed in ("1", "2"):
+        run("play", "BFCLMultiTurn-v0", "--seed", seed, "--save", str(file))
+    return file
+
+
+def test_envs_lists_ids() -> None:
+    assert "BFCLMultiTurn-v0" in run("envs").stdout
+
+
+def test_play_prints_an_episode() -> None:
+    output = run("play", "BFCLMultiTurn-v0", "--seed", "1").stdout
+    assert "[user]" in output
+    assert "[assistant]" in output
+    assert output.rstrip().endswith("reward 1.000, valid")
+    assert output == run("play", "BFCLMultiTurn-v0", "--seed", "1").stdout
+
+
+def test_play_takes_a_task_and_options(episodes: Path) -> None:
+    task = next(trajectory.load(episodes)).task
+    output = run(
+        "play", "BFCLMultiTurn-v0", "--task", task, "--option", "format=pythonic", "--option", "rubric=official"
+    )
+    assert output.stdout.startswith(f"BFCLMultiTurn-v0, task {task}")
+    assert "<tool_call>" not in output.stdout
+
+
+def test_show(episodes: Path) -> None:
+    first, second = trajectory.load(episodes)
+    assert run("show", str(episodes)).stdout.count(", valid") == 2
+    output = run("show", str(episodes), "--task", second.task).stdout
+    assert second.task in output
+    assert first.task not in output
+    assert run("show", str(episodes), "--limit", "1").stdout.count(", valid") == 1
+
+
+def test_rescore(episodes: Path, tmp_path: Path) -> None:
+    saved = tmp_path / "again.jsonl"
+    output = run("rescore", str(episodes), "--rubric", "official", "--save", str(saved)).stdout
+    assert output.count("1.000") == 4
+    assert [record.options["rubric"] for record in trajectory.load(saved)] == ["official", "official"]
+    assert [list(record.steps[-1].reward_terms) for record in trajectory.load(saved)] == [["verdict"], ["verdict"]]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["play", "Nothing-v0"], "error: Environment `Nothing` doesn't exist"),
+        (["play", "CartPole-v1"], "error: CartPole-v1 is not a tool-use environment"),
+        (["play", "BFCLMultiTurn-v0", "--task", "x"], "error: no task has the id 'x'"),
+        (["play", "BFCLMultiTurn-v0", "--option", "format"], "error: an option has the form key=value, got 'format'"),
+        (["play", "BFCLMultiTurn-v0", "--option", "format=x"], "error: unknown reply format 'x'"),
+        (["show", "missing.jsonl"], "error: [Errno 2] No such file or directory: 'missing.jsonl'"),
+        (["data", "get", "nothing"], "error: there is no benchmark 'nothing'; there are "),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_errors_are_one_line(arguments: list[str], message: str) -> None:
+    result = run(*arguments, code=1)
+    assert result.stderr.startswith(message)
+    assert result.stderr.count("\n") == 1
+
+
+def test_errors_about_files(episodes: Path) -> None:
+    result = run("rescore", str(episodes), "--rubric", "x", code=1)
+    assert "unknown rubric 'x'" in result.stderr
+    result = run("show", str(episodes), "--task", "x", code=1)
+    assert "holds no trajectory of task 'x'" in result.stderr
+    episodes.write_text("{]")
+    assert f"{episodes}:1: not a trajectory" in run("show", str(episodes), code=1).stderr
+
+
+def test_data_commands_call_the_benchmark(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from tooluse_gym.envs.bfcl import data
+
+    monkeypatch.setattr(data, "fetch", lambda: tmp_path)
+    monkeypatch.setattr(data, "where", lambda: tmp_path / "there")
+    assert run("data", "get", "bfcl").stdout == f"{tmp_path}\n"
+    assert run("data", "where", "bfcl").stdout == f"{tmp_path / 'there'}\n"
+    monkeypatch.delattr(data, "where")
+    assert "has data, but no command to where it" in run("data", "where", "bfcl", code=1).stderr
+
+
+def test_a_benchmark_without_data(monkeypatch: pytest.MonkeyPatch) -> None:
+    import pkgutil
+
+    real: Any = pkgutil.iter_modules
+    monkeypatch.setattr(pkgutil, "iter_modules", lambda path: (m for m in real(path) if m.name != "data"))
+    assert "the benchmark 'bfcl' needs no data" in run("data", "get", "bfcl", code=1).stderr
+
+
+def test_a_models_text_cannot_steer_the_terminal(tmp_path: Path, episodes: Path) -> None:
+    assert safe("a\x1b[2J\ud800\tb\n[bold]") == "a\\x1b[2J\\ud800\tb\n[bold]"
+    record = next(trajectory.load(episodes))
+    step = record.steps[0]
+    line = json.loads(record.to_json())
+    line["steps"][0]["action"] = "\x1b[2J[red]\ud800"
+    file = tmp_path / "odd.jsonl"
+    file.write_text(json.dumps(line))
+    output = run("show", str(file)).stdout
+    assert "\\x1b[2J[red]\\ud800" in output
+    assert step.observation is not None
+    assert SimpleNamespace(output=output).output.count("\x1b[2J") == 0
