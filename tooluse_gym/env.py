@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, ClassVar, Literal
 
@@ -78,8 +78,8 @@ class ToolUseEnv(gymnasium.Env[Observation, str]):
 
     ``reset`` options: ``task_id``; or ``split`` to sample from; ``prefix``: start after that many ground-truth steps.
 
-    An environment is a subclass with ``toolsets``, the tool set classes by the name that tasks know them by; where
-    building a world takes more than ``cls(**initial_state)``, it defines ``make_worlds`` instead.
+    An environment is a subclass with ``toolsets``, the classes that tasks name; where building a world takes more than
+    ``cls(**initial_state)``, it defines ``make_worlds`` instead.
 
     Args:
         tasks: where tasks come from.
@@ -95,7 +95,7 @@ class ToolUseEnv(gymnasium.Env[Observation, str]):
     """
 
     metadata = {"render_modes": ["ansi"], "render_fps": 1}  # noqa: RUF012 (Gymnasium's own form)
-    toolsets: ClassVar[Mapping[str, type[ToolSet]]] = {}
+    toolsets: ClassVar[tuple[type[ToolSet], ...]] = ()
 
     def __init__(
         self,
@@ -134,12 +134,13 @@ class ToolUseEnv(gymnasium.Env[Observation, str]):
         return self._make_world(task), self._make_world(task)
 
     def _make_world(self, task: Task) -> World:
+        classes = {toolset.__name__: toolset for toolset in self.toolsets}
         for name in task.toolsets:
-            if name not in self.toolsets:
-                known = ", ".join(self.toolsets) or "none"
+            if name not in classes:
+                known = ", ".join(classes) or "none"
                 raise TaskError(f"task {task.id!r} needs the tool set {name!r}; {type(self).__name__} has {known}")
         state = copy.deepcopy(dict(task.initial_state))  # tool sets may keep and change what they are given
-        return World({name: self.toolsets[name](**state.get(name, {})) for name in task.toolsets})
+        return World({name: classes[name](**state.get(name, {})) for name in task.toolsets})
 
     def shown_tools(self, task: Task, turn: int, world: World) -> tuple[Tool, ...]:
         """The tools the agent sees during ``turn``, in order."""

@@ -69,7 +69,7 @@ TASKS = (
 class HouseEnv(ToolUseEnv):
     """A house with lamps."""
 
-    toolsets = {"House": House}  # noqa: RUF012
+    toolsets = (House,)
 
     def __init__(self, **options: Any):
         super().__init__(TaskList(TASKS), **options)

@@ -34,7 +34,7 @@ class Box(ToolSet):
 class BoxEnv(ToolUseEnv):
     """Sound; each broken environment below departs from it in one place."""
 
-    toolsets = {"Box": Box}  # noqa: RUF012
+    toolsets = (Box,)
 
     def __init__(self, **options: Any):
         steps = ((Call("put", {"item": 1}),), (Call("put", {"item": 2}),))
@@ -43,7 +43,7 @@ class BoxEnv(ToolUseEnv):
 
 
 def with_tools(toolset: type[ToolSet]) -> type[BoxEnv]:
-    return type("Env", (BoxEnv,), {"toolsets": {"Box": toolset}})
+    return type("Env", (BoxEnv,), {"toolsets": (type("Box", (toolset,), {}),)})
 
 
 class RandomBox(Box):
