@@ -92,7 +92,7 @@ def house() -> MakeEnv:
 
 
 @pytest.fixture
-def house_class() -> type[ToolUseEnv]:
+def house_class() -> MakeEnv:
     return HouseEnv
 
 

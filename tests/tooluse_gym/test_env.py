@@ -200,7 +200,7 @@ def test_without_show_tools_messages_are_the_tasks_own(house: House) -> None:
     assert len(info["tools"]) == 3
 
 
-def test_a_system_message_of_the_task_joins_the_prompt(house: House, house_class: type[ToolUseEnv]) -> None:
+def test_a_system_message_of_the_task_joins_the_prompt(house: House) -> None:
     spoken = Turn(({"role": "system", "content": "Be brief."}, user("hi")))
     task = Task("t", (spoken,), ("House",), {"House": {"lamps": {}}})
     env = house()
@@ -356,15 +356,11 @@ def test_a_prefix_beyond_the_step_limit_is_an_error(house: House) -> None:
         env.reset(options={"task_id": "long", "prefix": 2})
 
 
-def test_reset_comes_first(house: House) -> None:
-    for use in (
-        lambda env: env.step(""),
-        lambda env: env.task,
-        lambda env: env.snapshot(),
-        lambda env: env.trajectory(),
-    ):
-        with pytest.raises(ResetNeeded, match="call reset"):
-            use(house())
+@pytest.mark.parametrize("use", ["step", "task", "snapshot", "trajectory", "conversation"])
+def test_reset_comes_first(house: House, use: str) -> None:
+    env = house()
+    with pytest.raises(ResetNeeded, match="call reset"):
+        env.step("") if use == "step" else getattr(env, use)()
 
 
 def test_an_action_is_text(house: House) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from tooluse_gym.formats import Call
 from tooluse_gym.messages import user
-from tooluse_gym.scoring import Judge, TurnGrade, Verdict
+from tooluse_gym.scoring import ErrorType, Judge, TurnGrade, Verdict
 from tooluse_gym.tasks import Task, Turn
 from tooluse_gym.tools import ToolSet
 from tooluse_gym.world import World
@@ -61,7 +61,9 @@ def errors(gold: list[list[Call]], said: list[Said], strict: bool = False) -> li
     return [grade.error_type for grade in grades(gold, said, strict)[0]]
 
 
-STATE, RESULTS, EMPTY = "instance_state_mismatch", "execution_response_mismatch", "empty_turn_model_response"
+STATE: ErrorType = "instance_state_mismatch"
+RESULTS: ErrorType = "execution_response_mismatch"
+EMPTY: ErrorType = "empty_turn_model_response"
 
 
 @pytest.mark.parametrize(

@@ -170,7 +170,7 @@ class Immortal(BoxEnv):
         return super().step(action)
 
 
-BROKEN: list[tuple[str, type[ToolUseEnv], str]] = [
+BROKEN: list[tuple[str, Callable[[], ToolUseEnv], str]] = [
     ("random tool", with_tools(RandomBox), "Step observations are not equ|gives another|judged"),
     ("state outside the world", with_tools(SharingBox), "ground truth is judged|another episode"),
     ("state without equality", with_tools(OpaqueBox), r"does not equal its own copy: {'Box': \['thing'\]}"),
@@ -229,7 +229,7 @@ def test_a_registered_environment_passes() -> None:
 
 
 @pytest.mark.parametrize(("env", "message"), [case[1:] for case in BROKEN], ids=[case[0] for case in BROKEN])
-def test_a_broken_environment_fails(env: type[ToolUseEnv], message: str) -> None:
+def test_a_broken_environment_fails(env: Callable[[], ToolUseEnv], message: str) -> None:
     with pytest.raises(AssertionError, match=message):
         check_tool_env(env())
 

@@ -17,7 +17,7 @@ ID = "TestHouse-v0"
 
 
 @pytest.fixture
-def registered(house_class: type[ToolUseEnv]) -> Iterator[str]:
+def registered(house_class: Callable[..., ToolUseEnv]) -> Iterator[str]:
     gymnasium.register(ID, entry_point=house_class)
     yield ID
     del gymnasium.registry[ID]

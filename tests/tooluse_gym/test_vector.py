@@ -20,7 +20,7 @@ Say = Callable[..., str]
 
 
 @pytest.fixture(params=["sync", "async"])
-def vector(request: pytest.FixtureRequest, house_class: type[ToolUseEnv]) -> Iterator[Vector]:
+def vector(request: pytest.FixtureRequest, house_class: Callable[..., ToolUseEnv]) -> Iterator[Vector]:
     made: list[gymnasium.vector.VectorEnv[Any, Any, Any]] = []
 
     def make(mode: AutoresetMode) -> gymnasium.vector.VectorEnv[Any, Any, Any]:
@@ -119,12 +119,12 @@ def test_verdicts_of_both_kinds_in_one_batch(vector: Vector, say: Say, first: bo
     assert verdict["turn"][failed] == 0
 
 
-def test_shared_memory_is_refused_clearly(house_class: type[ToolUseEnv]) -> None:
+def test_shared_memory_is_refused_clearly(house_class: Callable[..., ToolUseEnv]) -> None:
     with pytest.raises(ConfigurationError, match="pass shared_memory=False to AsyncVectorEnv"):
         AsyncVectorEnv([house_class, house_class])
 
 
-def test_text_observations_are_batched(house_class: type[ToolUseEnv]) -> None:
+def test_text_observations_are_batched(house_class: Callable[..., ToolUseEnv]) -> None:
     env = SyncVectorEnv([lambda: TextObservation(house_class(show_tools=False))] * 2, observation_mode="different")
     observations, _ = env.reset(seed=0, options={"task_id": "two calls"})
     assert observations == ("[user]\nlight the hall and look\n",) * 2
@@ -140,7 +140,7 @@ def test_bfcl(mode: str, autoreset: AutoresetMode) -> None:
     env = gymnasium.make_vec(
         "tooluse_gym:BFCLMultiTurn-v0", num_envs=2, vectorization_mode=mode, vector_kwargs=options, max_steps_per_turn=1
     )
-    observations, infos = env.reset(seed=[3, 4])
+    observations, infos = env.reset(seed=3)
     assert observations in env.observation_space
     assert len(set(infos["task_id"])) == 2
     for _ in range(3):
