@@ -91,7 +91,7 @@ def house() -> MakeEnv:
     return make
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def house_class() -> MakeEnv:
     return HouseEnv
 

@@ -6,12 +6,15 @@ from typing import Any
 
 import pytest
 from gymnasium.error import ResetNeeded
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tooluse_gym.env import ToolUseEnv
 from tooluse_gym.errors import ConfigurationError, TaskError
 from tooluse_gym.formats import Call
 from tooluse_gym.messages import user
 from tooluse_gym.tasks import Task, TaskList, Turn, Utterance
+from tooluse_gym.trajectory import Trajectory
 
 House = Callable[..., ToolUseEnv]
 Say = Callable[..., str]
@@ -391,3 +394,30 @@ def test_every_format_plays_the_ground_truth(house: House, format: str) -> None:
         assert record.verdict is not None
         assert record.verdict.valid
     assert env.write(Utterance(response="Done."))
+
+
+FRAGMENTS = [
+    "<tool_call>",
+    "</tool_call>",
+    "<think>",
+    "</think>",
+    "<response>",
+    '{"name": "look", "arguments": {}}',
+    "[look()]",
+]
+REPLIES = st.lists(st.sampled_from(FRAGMENTS) | st.text(max_size=20), max_size=8).map("".join)
+
+
+@pytest.mark.parametrize("validation", ["strict", "official"])
+@pytest.mark.parametrize("format", ["hermes", "toolrl", "pythonic", "structured"])
+@given(replies=st.lists(REPLIES, max_size=5))
+def test_no_reply_raises(house_class: House, format: str, validation: str, replies: list[str]) -> None:
+    env = house_class(format=format, validation=validation)
+    env.reset(seed=0, options={"task_id": "reveal"})
+    for reply in replies:
+        observation, reward, terminated, truncated, info = env.step(reply)
+        assert observation in env.observation_space
+        assert reward == pytest.approx(sum(info["reward_terms"].values()))
+        if terminated or truncated:
+            break
+    assert Trajectory.from_json(env.trajectory().to_json()) == env.trajectory()
