@@ -1,0 +1,39 @@
+"""BFCL's multi-turn function-calling tasks: the environment, and the scoring interface.
+
+``load_tasks``, ``score_calls``, ``score_replies`` and ``World`` load when first used; importing this package is cheap.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+import gymnasium
+
+if TYPE_CHECKING:
+    from tooluse_gym.envs.bfcl.data import load_tasks
+    from tooluse_gym.envs.bfcl.scorer import score_calls, score_replies
+    from tooluse_gym.envs.bfcl.world import World
+    from tooluse_gym.scoring import Verdict
+
+__all__ = ["Verdict", "World", "load_tasks", "score_calls", "score_replies"]
+
+gymnasium.register(id="BFCLMultiTurn-v0", entry_point="tooluse_gym.envs.bfcl.env:BFCLMultiTurnEnv")
+
+_HOMES = {
+    "Verdict": "tooluse_gym.scoring",
+    "World": "tooluse_gym.envs.bfcl.world",
+    "load_tasks": "tooluse_gym.envs.bfcl.data",
+    "score_calls": "tooluse_gym.envs.bfcl.scorer",
+    "score_replies": "tooluse_gym.envs.bfcl.scorer",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,97 @@
+"""BFCL's multi-turn tasks as an environment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+from tooluse_gym.env import Observation, ToolUseEnv
+from tooluse_gym.envs.bfcl import data
+from tooluse_gym.envs.bfcl.scorer import make_worlds
+from tooluse_gym.envs.bfcl.world import World
+from tooluse_gym.errors import ConfigurationError
+from tooluse_gym.formats import Call
+from tooluse_gym.tasks import Task, TaskList, TaskSource
+from tooluse_gym.tools import Tool
+from tooluse_gym.world import ToolResult
+from tooluse_gym.world import World as BaseWorld
+
+
+class BFCLMultiTurnEnv(ToolUseEnv):
+    """Several turns over simulated APIs: a file system, a calculator, a social network and more.
+
+    With ``validation="official"``, ``format="pythonic"`` and ``rubric="official"`` the episode's verdict is the one
+    that BFCL's own program gives to the same replies.
+
+    Args:
+        dataset: ``starter`` generates tasks without any download, in splits train, validation and test; ``base``,
+            ``miss_func``, ``miss_param`` and ``long_context`` are BFCL's own files, all of them split ``test``.
+        data_dir: folder of BFCL's files; None looks at ``$TOOLUSE_BFCL_DATA``, then where
+            ``tooluse-gym data get bfcl`` puts them.
+        allow_test_data: let ``reset`` sample from BFCL's own tasks, as training does. Evaluation needs no permission:
+            it names each task, ``reset(options={"task_id": …})``.
+        starter: options of the task generator, see :class:`~tooluse_gym.envs.bfcl.starter.StarterTasks`.
+        **options: those of :class:`~tooluse_gym.env.ToolUseEnv`.
+    """
+
+    def __init__(
+        self,
+        dataset: str = "starter",
+        *,
+        data_dir: str | Path | None = None,
+        allow_test_data: bool = False,
+        starter: Mapping[str, Any] | None = None,
+        **options: Any,
+    ):
+        self.dataset = dataset
+        self.allow_test_data = allow_test_data
+        self._data_dir = data_dir
+        self._docs: dict[tuple[str, ...], Mapping[str, Tool]] = {}
+        super().__init__(self._source(dict(starter or {})), **options)
+
+    def _source(self, starter: dict[str, Any]) -> TaskSource:
+        if self.dataset == "starter":
+            from tooluse_gym.envs.bfcl.starter import StarterTasks
+
+            return cast(TaskSource, StarterTasks(**starter))
+        if starter:
+            raise ConfigurationError(f"starter options {', '.join(starter)} do not apply to dataset {self.dataset!r}")
+        try:
+            return TaskList(list(data.load_tasks(self.dataset, self._data_dir).values()))
+        except ConfigurationError:
+            known = ", ".join(("starter", *data.CATEGORIES))
+            raise ConfigurationError(f"unknown dataset {self.dataset!r}; choose one of {known}") from None
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Observation, dict[str, Any]]:
+        sampled = not options or options.get("task_id") is None
+        if sampled and self.dataset != "starter" and not self.allow_test_data:
+            raise ConfigurationError(
+                f"reset() would sample from BFCL's test data ({self.dataset}), and whoever trains on it can no longer "
+                'be measured by it. To evaluate, name each task: reset(options={"task_id": …}), ids are in '
+                "env.unwrapped.tasks. To train on it all the same, make the environment with allow_test_data=True"
+            )
+        return super().reset(seed=seed, options=options)
+
+    def make_worlds(self, task: Task) -> tuple[World, World]:
+        return make_worlds(task, official=self.validation == "official")
+
+    def shown_tools(self, task: Task, turn: int, world: BaseWorld) -> tuple[Tool, ...]:
+        """Upstream's docs where they are at hand and the task is upstream's, else those of the simulators."""
+        tools = world.tools
+        if self.dataset != "starter":
+            if task.toolsets not in self._docs:
+                self._docs[task.toolsets] = data.load_docs(task.toolsets, self._data_dir)
+            docs = self._docs[task.toolsets]
+            tools = {name: docs[name] for name in docs if name in tools} | {
+                name: tool for name, tool in tools.items() if name not in docs
+            }
+        return tuple(tools[name] for name in task.visible(turn, tuple(tools)))
+
+    def execute(self, world: BaseWorld, call: Call, visible: Sequence[str]) -> ToolResult:
+        if self.validation == "official":
+            assert isinstance(world, World)
+            return ToolResult(world.execute(call.text))
+        return super().execute(world, call, visible)
