@@ -84,14 +84,13 @@ def token_log_probs(logits: Tensor, ids: Tensor, temperature: float = 1.0) -> Te
     return result
 
 
-@torch.no_grad()
 def entropy(logits: Tensor, temperature: float = 1.0) -> Tensor:
     """(B, T) float32: Shannon entropy, in nats, of each distribution of ``logits`` (B, T, V) / ``temperature``.
 
     A metric: no gradient flows.
     """
     values = []
-    for chunk in _chunks(logits.flatten(0, -2)):
+    for chunk in _chunks(logits.detach().flatten(0, -2)):
         log_p = torch.log_softmax(chunk.float() / temperature, dim=-1)
         values.append(-(log_p.exp() * log_p.clamp(min=torch.finfo(torch.float32).min)).sum(dim=-1))
     return torch.cat(values).reshape(logits.shape[:-1])

@@ -1,0 +1,145 @@
+"""The configuration: what is wrong is named; what is right survives YAML."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from rest_agent.config import (
+    Config,
+    ConfigError,
+    ModelConfig,
+    Ramp,
+    RLConfig,
+    SFTStage,
+    WeightsConfig,
+    from_tree,
+    load,
+    to_tree,
+)
+
+
+def test_without_a_file_the_default_is_loaded() -> None:
+    assert load() == Config()
+
+
+def test_round_trip_through_yaml() -> None:
+    config = Config(
+        model=ModelConfig(path="some/model", dtype="bfloat16"),
+        sft=(SFTStage(updates=3, noise=0.5, options={"starter": {"turns": 1}}),),
+        rl=RLConfig(dual_clip=None, weights=WeightsConfig(tag=Ramp(0.0, 2.0), uniform=True)),
+    )
+    assert from_tree(Config, yaml.safe_load(yaml.safe_dump(to_tree(config)))) == config
+
+
+def test_a_file_changes_only_what_it_names(tmp_path: Path) -> None:
+    path = tmp_path / "run.yaml"
+    path.write_text("rl:\n  learning_rate: 3e-5\n  weights: {uniform: true}\nsft: []\n")
+    config = load(path)
+    assert config.sft == ()
+    assert config.rl == RLConfig(learning_rate=3e-5, weights=WeightsConfig(uniform=True))
+    assert config.model == Config().model
+
+
+def test_an_empty_file_is_the_default(tmp_path: Path) -> None:
+    path = tmp_path / "run.yaml"
+    path.write_text("# nothing yet\n")
+    assert load(path) == Config()
+
+
+def test_overrides_go_over_the_file_and_into_lists_and_options(tmp_path: Path) -> None:
+    path = tmp_path / "run.yaml"
+    path.write_text("rl: {updates: 7, group: 4}\n")
+    config = load(
+        path,
+        [
+            "rl.updates=9",
+            "sft.1.batch=2",
+            "environment.options.starter.turns=3",
+            "optimizer.betas=[0, .5]",
+            "rl.dual_clip=null",
+            "run.name=a=b",
+        ],
+    )
+    assert (config.rl.updates, config.rl.group, config.rl.dual_clip) == (9, 4, None)
+    assert [stage.batch for stage in config.sft] == [Config().sft[0].batch, 2]
+    assert config.environment.options == {"starter": {"turns": 3}}
+    assert config.optimizer.betas == (0.0, 0.5)
+    assert config.run.name == "a=b"
+
+
+def test_whole_numbers_become_floats_where_floats_are_wanted() -> None:
+    temperature = load(None, ["rl.temperature=2"]).rl.temperature
+    assert temperature == 2.0
+    assert isinstance(temperature, float)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("rl.lerning_rate=1", "unknown key rl.lerning_rate; did you mean rl.learning_rate?"),
+        ("modell.path=x", "unknown key modell; did you mean model?"),
+        ("zzz=1", "unknown key zzz; known keys: model, environment"),
+        ("sft.0.nois=1", "unknown key sft.0.nois; did you mean sft.0.noise?"),
+        ("rl.updates=many", "rl.updates: expected int, got 'many'"),
+        ("rl.updates=1.5", "rl.updates: expected int, got 1.5"),
+        ("run.seed=true", "run.seed: expected int, got True"),
+        ("run.tensorboard=1", "run.tensorboard: expected bool, got 1"),
+        ("rl.learning_rate=fast", "rl.learning_rate: expected a finite number, got 'fast'"),
+        ("rl.learning_rate=.nan", "rl.learning_rate: expected a finite number, got nan"),
+        ("rl.learning_rate=true", "rl.learning_rate: expected a finite number, got True"),
+        ("model.path=5", "model.path: expected str, got 5"),
+        ("model.dtype=fp8", "model.dtype: expected one of float32, bfloat16, float16, got 'fp8'"),
+        ("optimizer.betas=[0.9]", "optimizer.betas: expected 2 values, got 1"),
+        ("optimizer.betas=0.9", "optimizer.betas: expected a list, got 0.9"),
+        ("rl=3", "rl: expected a group of keys, got 3"),
+        ("environment.options=3", "environment.options: expected dict, got 3"),
+        ("sft.5.noise=0", "override sft.5.noise: expected an item from 0 to 1, got 5"),
+        ("rl.group.x=3", "override rl.group.x: x is not in a group of keys"),
+        ("rl.group.x.y=3", "override rl.group.x.y: x is not in a group of keys"),
+        ("rl.group={", "override rl.group: '{' is not a YAML value"),
+        ("rl.group", "override 'rl.group' is not of the form key.sub=value"),
+        ("rl.group=1", "rl.group must be at least 2"),
+        ("rl.temperature=0", "rl.temperature must be greater than 0, got 0.0"),
+        ("rl.dual_clip=1", "rl.dual_clip must be greater than 1, or null, got 1.0"),
+        ("rl.clip_low=2", "rl.clip_low must be greater than 0, at most 1, got 2.0"),
+        ("rl.weights.tag.start=-1", "rl.weights.tag.start must be at least 0, got -1.0"),
+        ("sft.1.noise=2", "sft.1.noise must be between 0 and 1, got 2.0"),
+        ("model.kv_heads=3", "model.kv_heads must be a divisor of heads (4), got 3"),
+        ("optimizer.betas=[1, 1]", "optimizer.betas must be at least 0 and less than 1"),
+        ("run.save_every=0", "run.save_every must be at least 1, got 0"),
+        ("evaluation.tasks=0", "evaluation.tasks must be at least 1, got 0"),
+    ],
+)
+def test_mistakes_are_named(override: str, message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(None, [override])
+    assert str(caught.value).startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"rl: [", "is not YAML"),
+        (b"- 1", "expected a mapping of keys, got list"),
+        (b"rl: \xff", "is not UTF-8 text"),
+        (b"model:", "model: expected a group of keys, got None"),
+    ],
+    ids=["syntax", "list", "encoding", "empty group"],
+)
+def test_bad_files(tmp_path: Path, content: bytes, message: str) -> None:
+    path = tmp_path / "run.yaml"
+    path.write_bytes(content)
+    with pytest.raises(ConfigError, match=message):
+        load(path)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"cannot read the configuration .*none\.yaml: No such file"):
+        load(tmp_path / "none.yaml")
+
+
+def test_a_ramp_is_linear_in_progress() -> None:
+    assert [Ramp(0.6, 1.2).at(progress) for progress in (0, 0.5, 1)] == pytest.approx([0.6, 0.9, 1.2])
