@@ -176,7 +176,7 @@ class OptimizerConfig:
     betas: tuple[float, float] = (0.9, 0.95)
     weight_decay: float = 0.0
     max_grad_norm: float = 1.0
-    micro_batch_tokens: int = 16384
+    micro_batch_tokens: int = 4096
     """Tokens (padding included) of one forward pass of a rank."""
 
     def __post_init__(self) -> None:

@@ -6,7 +6,8 @@ import copy
 import json
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,6 +17,8 @@ import torch.distributed as dist
 from torch import Tensor
 
 from rest_agent.config import Config, ConfigError
+
+_SMALL = 20_000_000  # parameters
 
 Item = TypeVar("Item")
 Forward = Callable[[Any, Item], Tensor]
@@ -119,6 +122,18 @@ class Sampler:
         return self._replica.eval()
 
 
+@contextmanager
+def threads_for_decoding(model: Any) -> Iterator[None]:
+    """One thread on CPU for small models: a token's matrices are too small to share, and waiting costs more."""
+    before = torch.get_num_threads()
+    if model.device.type == "cpu" and model.num_parameters() < _SMALL:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 def state_dict(engine: Any) -> dict[str, Tensor]:
     """Every weight, whole, on CPU. A collective: all ranks must call it."""
     sharded = engine.zero_optimization_stage() == 3
@@ -138,7 +153,19 @@ def gather(value: Item) -> list[Item]:
     return values
 
 
+def broadcast(value: Item) -> Item:
+    """The first rank's ``value``, on every rank."""
+    box: list[Any] = [value]
+    dist.broadcast_object_list(box)
+    return box[0]  # type: ignore[no-any-return]
+
+
+def is_first() -> bool:
+    """Whether this is the rank that writes and prints."""
+    return dist.get_rank() == 0
+
+
 def say(*text: Any) -> None:
     """Print on the first rank."""
-    if dist.get_rank() == 0:
+    if is_first():
         print(*text, file=sys.stderr, flush=True)

@@ -15,6 +15,7 @@ import torch
 from rest_agent.batch import Rollout
 from rest_agent.chat import Chat
 from rest_agent.config import EnvironmentConfig
+from rest_agent.engine import threads_for_decoding
 from rest_agent.regions import Region, TokenText, token_regions
 from rest_agent.sampling.decode import Sampling, decode
 from tooluse_gym.env import Snapshot, ToolUseEnv
@@ -135,7 +136,8 @@ class Arena:
         for env, start in zip(self._take(len(tasks)), tasks, strict=True):
             env.restore(start)
             conversations.append(Conversation(env, self.transcript(), env.tools))
-        decode(model, conversations, sampling, self.chat.end_id, self.chat.tokenizer.pad_token_id, generator)
+        with threads_for_decoding(model):
+            decode(model, conversations, sampling, self.chat.end_id, self.chat.tokenizer.pad_token_id, generator)
         return [conversation.rollout() for conversation in conversations]
 
     def sample_tasks(self, split: str, seed: int, count: int) -> list[Snapshot]:

@@ -20,11 +20,17 @@ def demonstration_batch(rollouts: Sequence[Rollout], pad_id: int) -> Batch:
 
 def sft_loss(model: Any, batch: Batch, denominator: float) -> Tensor:
     """Sum over tokens of -log-probability x weight, / ``denominator`` (the update's sum of weights)."""
-    log_probs = next_token_log_probs(model, batch)
-    return -(log_probs * batch.weights[:, 1:]).sum() / denominator
+    logits, heard = next_token_logits(model, batch)
+    log_probs = token_log_probs(logits, batch.token_ids[:, heard:])
+    return -(log_probs * batch.weights[:, heard:]).sum() / denominator
 
 
-def next_token_log_probs(model: Any, batch: Batch, temperature: float = 1.0) -> Tensor:
-    """(B, T - 1): log-probability of every token but the first, given those before it."""
-    logits = model(input_ids=batch.token_ids, attention_mask=batch.attention_mask, use_cache=False).logits
-    return token_log_probs(logits[:, :-1], batch.token_ids[:, 1:], temperature)
+def next_token_logits(model: Any, batch: Batch) -> tuple[Tensor, int]:
+    """Logits (B, T - heard, V) that predict the tokens from column ``heard`` on, and that column.
+
+    No row says anything before it. Rows are padded on the right and attention is causal: no attention mask is needed.
+    """
+    heard = max(1, int(batch.loss_mask.any(dim=0).int().argmax()))
+    keep = batch.token_ids.shape[1] - heard
+    logits: Tensor = model(input_ids=batch.token_ids, logits_to_keep=keep + 1, use_cache=False).logits
+    return logits[:, :-1], heard

@@ -125,7 +125,10 @@ def _sample(logits: Tensor, temperature: float, generator: torch.Generator) -> t
     if temperature == 0:
         tokens = log_probs.argmax(dim=-1, keepdim=True)
     else:
-        tokens = torch.multinomial(log_probs.exp(), 1, generator=generator)
+        # One uniform number a row: torch.multinomial draws one for every entry of the vocabulary.
+        cumulative = log_probs.double().exp().cumsum(dim=-1)
+        drawn = torch.rand(len(logits), 1, dtype=torch.float64, device=logits.device, generator=generator)
+        tokens = torch.searchsorted(cumulative, drawn * cumulative[:, -1:], right=True).clamp(max=logits.shape[1] - 1)
     return tokens[:, 0].tolist(), log_probs.gather(1, tokens)[:, 0].tolist()
 
 

@@ -1,0 +1,344 @@
+"""A run from beginning to end: cold start, ResT over GRPO, evaluation before, between and after.
+
+``train`` reads as the recipe. Everything random is seeded by (seed, phase, update, rank), so that a resumed run draws
+what the interrupted one would have drawn.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from torch import Tensor
+from tqdm import tqdm
+
+from rest_agent import checkpoint, engine, policy
+from rest_agent.advantages import group_advantages
+from rest_agent.batch import Batch, Rollout, collate, idle, informative, micro_batches, pad
+from rest_agent.chat import Chat
+from rest_agent.config import Config, SFTStage
+from rest_agent.evaluate import evaluate
+from rest_agent.losses import entropy, policy_loss, token_log_probs
+from rest_agent.metrics import RunLog
+from rest_agent.regions import Region, TokenText
+from rest_agent.rollout import Arena, make_env
+from rest_agent.sampling.decode import Sampling
+from rest_agent.sft import demonstration_batch, next_token_logits, sft_loss
+from rest_agent.weights import region_sums, token_weights, unweighted_rows
+from tooluse_gym import trajectory
+
+_CORPUS = 1500  # demonstrations that a new tokenizer is trained on
+
+
+class Interrupted(Exception):
+    """SIGINT or SIGTERM came; the run was saved."""
+
+
+@dataclass
+class Progress:
+    """How far the run is: what resuming needs besides weights and optimizer."""
+
+    step: int = 0
+    """Optimizer updates so far, over all phases."""
+    done: dict[str, int] = field(default_factory=dict)
+    """Updates made in each phase."""
+    results: dict[str, Any] = field(default_factory=dict)
+    """Evaluations by stage."""
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+class Run:
+    """What the phases of a run share."""
+
+    def __init__(
+        self, config: Config, settings: dict[str, Any], device: torch.device, folder: Path, resume: Path | None
+    ):
+        self.config = config
+        self.folder = folder
+        self.device = device
+        self.rank, self.ranks = dist.get_rank(), dist.get_world_size()
+        torch.manual_seed(config.run.seed)
+        model, self.tokenizer = _make_policy(config, resume)
+        self.parameters = sum(parameter.numel() for parameter in model.parameters())
+        self.engine = engine.make_engine(model.to(self.device), config, settings)
+        self.sampler = engine.Sampler(self.engine)
+        self.text_of = TokenText(self.tokenizer)
+        self.progress = Progress()
+        if resume is not None:
+            self.progress = Progress(**checkpoint.restore(resume, self.engine))
+        self.log = RunLog(folder if self.rank == 0 else None, tensorboard=config.run.tensorboard)
+        self.arena = self._arena(config.environment.options, show_tools=True)
+        self._interrupted = False
+
+    # The recipe
+
+    def train(self) -> None:
+        """Every phase that is not done yet."""
+        with self._listening_to_signals():
+            self.evaluate("start")
+            for number, stage in enumerate(self.config.sft):
+                self.cold_start(f"sft{number}", stage)
+            self.evaluate("sft")
+            self.reinforce()
+            self.evaluate("rl")
+        self.save()
+
+    def cold_start(self, phase: str, stage: SFTStage) -> None:
+        """Supervised updates on fresh demonstrations."""
+        arena = self._arena({**self.config.environment.options, **stage.options}, stage.show_tools)
+        for update in self._updates(phase, stage.updates):
+            seeds = self._seeds(phase, update, stage.batch)[self.rank :: self.ranks]
+            batch = demonstration_batch([arena.demonstration(seed, stage.noise) for seed in seeds], self._pad_id)
+            denominator = self._mean_over_ranks(batch.weights.sum())
+            losses: list[Tensor] = []
+
+            def forward(model: Any, part: Batch, denominator: float = denominator, losses: list[Tensor] = losses) -> Tensor:
+                losses.append(sft_loss(model, part.to(self.device), denominator))
+                return losses[-1]
+
+            rate = stage.learning_rate * _cosine(update / stage.updates)
+            norm = engine.update(self.engine, self._micro_batches(batch), forward, rate)
+            loss = self._mean_over_ranks(torch.stack(losses).detach().sum())
+            self._report(phase, update, {"loss": loss, "grad_norm": norm, "learning_rate": rate})
+
+    def reinforce(self) -> None:
+        """ResT over GRPO: rollouts in groups, advantages within the group, weights by what a token is."""
+        rl = self.config.rl
+        sampling = Sampling(rl.temperature, rl.max_reply_tokens, rl.max_tokens)
+        for update in self._updates("rl", rl.updates):
+            progress = update / max(1, rl.updates - 1)
+            seed, mine = self._seeds("rl", update, 1)[0], slice(self.rank, rl.tasks, self.ranks)
+            tasks = self.arena.sample_tasks(self.config.environment.train_split, seed, rl.tasks)[mine]
+            starts = [task for task in tasks for _ in range(rl.group)]
+            generator = torch.Generator(self.device).manual_seed(seed + self.rank)
+            began = time.monotonic()
+            rollouts = self.arena.rollouts(self.sampler.refresh(), starts, sampling, generator)
+            sampled_in = time.monotonic() - began
+
+            regions = pad([rollout.regions for rollout in rollouts])
+            rewards = torch.tensor([rollout.reward for rollout in rollouts])
+            advantages = group_advantages(rewards, rl.group, rl.scale_by_std)
+            weights = token_weights(regions, progress, rl.weights)
+            batch = collate(rollouts, self._pad_id, advantages, weights)
+            rate = rl.learning_rate * min(1.0, (update + 1) / max(1, rl.warmup))
+            metrics = self._improve(batch, rate)
+
+            metrics |= _rollout_metrics(rollouts, batch, unweighted_rows(regions, progress, rl.weights))
+            metrics |= {"learning_rate": rate, "seconds_sampling": sampled_in}
+            self._report("rl", update, self._mean_metrics(metrics))
+            every = self.config.evaluation.every
+            if every and (update + 1) % every == 0:
+                self._validate(update)
+
+    def _improve(self, batch: Batch, rate: float) -> dict[str, float]:
+        """Optimizer steps on one batch of rollouts."""
+        rl = self.config.rl
+        sums: Counter[str] = Counter()
+        by_region = torch.zeros(2, len(Region), dtype=torch.float64)
+        norm = float("nan")
+        for _ in range(rl.epochs):
+            for rows in torch.arange(len(batch)).chunk(rl.minibatches):
+                part = batch.rows(rows)
+                denominator = self._mean_over_ranks(part.weights.sum())
+
+                def forward(model: Any, piece: Batch, denominator: float = denominator) -> Tensor:
+                    piece = piece.to(self.device)
+                    logits, heard = next_token_logits(model, piece)
+                    loss, counts = policy_loss(
+                        token_log_probs(logits, piece.token_ids[:, heard:], rl.temperature),
+                        piece.old_log_probs[:, heard:],
+                        piece.advantages,
+                        piece.weights[:, heard:],
+                        clip_low=rl.clip_low,
+                        clip_high=rl.clip_high,
+                        dual_clip=rl.dual_clip,
+                        denominator=denominator,
+                    )
+                    sums.update({name: float(value) for name, value in counts.items()} | {"loss": float(loss.detach())})
+                    regions = piece.regions[:, heard:]
+                    by_region[0] += region_sums(entropy(logits, rl.temperature), regions).cpu()
+                    by_region[1] += region_sums(torch.ones_like(regions, dtype=torch.float32), regions).cpu()
+                    return loss
+
+                norm = engine.update(self.engine, self._micro_batches(informative(part), part), forward, rate)
+        tokens = max(1.0, sums["tokens"])
+        metrics = {"loss": sums["loss"], "grad_norm": norm} | {
+            name: sums[name] / tokens for name in ("clipped", "dual_clipped", "ratio", "kl")
+        }
+        means = by_region[0] / by_region[1].clamp(min=1)
+        return metrics | {f"entropy/{r.name.lower()}": float(means[r]) for r in Region if by_region[1][r] and r}
+
+    # Evaluation and record
+
+    def evaluate(self, stage: str) -> None:
+        """Greedy and sampled success on the held-out tasks, kept in the results under ``stage``."""
+        if stage in self.progress.results:
+            return
+        began = time.monotonic()
+        model = self.sampler.refresh()
+        outcome = {}
+        modes = {"greedy": 0.0, "sampled": 1.0} if self.config.evaluation.sampled else {"greedy": 0.0}
+        for mode, temperature in modes.items():
+            evaluation = evaluate(self.arena, model, self.config, self.config.environment.eval_split, temperature)
+            outcome[mode] = evaluation.summary()
+            if self.rank == 0:
+                path = self.folder / "evaluations" / f"{stage}-{mode}.jsonl"
+                path.parent.mkdir(exist_ok=True)
+                path.unlink(missing_ok=True)
+                trajectory.save(path, (r.trajectory for r in evaluation.rollouts if r.trajectory is not None))
+        self.progress.results[stage] = outcome
+        self._spend("evaluation", began)
+        shares = ", ".join(f"{mode} {o['valid']}/{o['n']}" for mode, o in outcome.items())
+        engine.say(f"evaluation [{stage}] solved: {shares}")
+        self.write_results()
+
+    def _validate(self, update: int) -> None:
+        evaluation = evaluate(
+            self.arena, self.sampler.refresh(), self.config, self.config.environment.validation_split, 0.0
+        ).summary()
+        self._report("validation", update, {"success": evaluation["valid"] / evaluation["n"]})
+
+    def write_results(self) -> None:
+        """``results.json``: what the report is made from."""
+        if self.rank == 0:
+            results = {
+                "parameters": self.parameters,
+                "vocabulary": len(self.tokenizer),
+                "stages": self.progress.results,
+                "seconds": self.progress.seconds,
+                "updates": self.progress.done,
+            }
+            (self.folder / "results.json").write_text(json.dumps(results, indent=1), encoding="utf-8")
+
+    def save(self) -> Path:
+        """Write a checkpoint."""
+        state = {name: getattr(self.progress, name) for name in ("step", "done", "results", "seconds")}
+        return checkpoint.save(
+            self.folder / "checkpoints", self.engine, self.tokenizer, state, self.config.run.keep
+        )
+
+    def close(self) -> None:
+        self.log.close()
+
+    # Small parts
+
+    def _updates(self, phase: str, total: int) -> Iterator[int]:
+        """The updates of ``phase`` that are still to be made; counts, times, saves and obeys signals between them."""
+        first = self.progress.done.get(phase, 0)
+        hidden = self.rank != 0 or not self.config.run.progress
+        bar = tqdm(range(first, total), desc=phase, initial=first, total=total, disable=hidden, unit="update")
+        self._bar = bar
+        for update in bar:
+            began = time.monotonic()
+            yield update
+            self.progress.step += 1
+            self.progress.done[phase] = update + 1
+            self._spend(phase, began)
+            if self._any_rank(self._interrupted):
+                path = self.save()
+                raise Interrupted(str(path))
+            if self.progress.step % self.config.run.save_every == 0:
+                self.save()
+
+    def _report(self, phase: str, update: int, metrics: dict[str, float]) -> None:
+        self.log.write(phase, update, metrics)
+        shown = {name: metrics[name] for name in ("loss", "reward", "success") if name in metrics}
+        self._bar.set_postfix({name: f"{value:.3f}" for name, value in shown.items()})
+
+    def _arena(self, options: Any, show_tools: bool) -> Arena:
+        environment = replace(self.config.environment, options=options)
+        if not show_tools:
+            environment = replace(environment, options={**options, "show_tools": False})
+        chat = Chat(self.tokenizer, show_tools=show_tools and environment.tools_from == "template")
+        return Arena(environment, chat, self.text_of)
+
+    def _micro_batches(self, batch: Batch, whole: Batch | None = None) -> list[Batch]:
+        """Micro-batches, as many on every rank; a rank with too few computes on a row of weight 0."""
+        parts = micro_batches(batch, self.config.optimizer.micro_batch_tokens) if len(batch) else []
+        most = max(engine.gather(len(parts)))
+        return parts + [idle(batch if whole is None else whole)] * (max(1, most) - len(parts))
+
+    def _seeds(self, phase: str, update: int, count: int) -> list[int]:
+        key = [self.config.run.seed, *phase.encode(), update]
+        return [int(seed) for seed in np.random.SeedSequence(key).generate_state(count) >> 1]
+
+    def _mean_over_ranks(self, value: Tensor) -> float:
+        values = engine.gather(float(value))
+        return sum(values) / len(values)
+
+    def _mean_metrics(self, metrics: dict[str, float]) -> dict[str, float]:
+        every = engine.gather(metrics)
+        names = {name for one in every for name in one}
+        return {n: float(np.mean([one[n] for one in every if n in one])) for n in sorted(names)}
+
+    def _any_rank(self, flag: bool) -> bool:
+        return any(engine.gather(flag))
+
+    def _spend(self, what: str, since: float) -> None:
+        self.progress.seconds[what] = self.progress.seconds.get(what, 0.0) + time.monotonic() - since
+
+    @property
+    def _pad_id(self) -> int:
+        return int(self.tokenizer.pad_token_id)
+
+    @contextmanager
+    def _listening_to_signals(self) -> Iterator[None]:
+        def remember(number: int, frame: FrameType | None) -> None:
+            self._interrupted = True
+            engine.say("interrupted: finishing this update, then saving")
+
+        before = {number: signal.signal(number, remember) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def _make_policy(config: Config, resume: Path | None) -> tuple[Any, Any]:
+    path = resume or config.model.path
+    if path is not None:
+        return policy.load(path, config.model.dtype)
+    env = make_env(config.environment)
+    chat_texts = []
+    for seed in range(_CORPUS):
+        env.demonstrate(seed=seed, options={"split": config.environment.train_split})
+        chat_texts += [message["content"] for message in env.conversation]
+        chat_texts += [f"{t['function']['name']}({', '.join(t['function']['parameters']['properties'])})" for t in env.tools]
+    tokenizer = policy.train_tokenizer(chat_texts, config.model.vocabulary)
+    return policy.new_model(config.model, tokenizer), tokenizer
+
+
+def _rollout_metrics(rollouts: list[Rollout], batch: Batch, unweighted: Tensor) -> dict[str, float]:
+    count = len(rollouts)
+    metrics = {
+        "reward": sum(rollout.reward for rollout in rollouts) / count,
+        "success": sum(rollout.valid for rollout in rollouts) / count,
+        "truncated": sum(rollout.truncated for rollout in rollouts) / count,
+        "steps": sum(rollout.steps for rollout in rollouts) / count,
+        "tokens_policy": float(batch.loss_mask.sum()) / count,
+        "tokens": float(batch.lengths.sum()) / count,
+        "rows_without_weight": float(unweighted.float().mean()),
+        "rows_without_advantage": float((batch.advantages == 0).float().mean()),
+    }
+    for name in rollouts[0].reward_terms:
+        metrics[f"reward/{name}"] = sum(rollout.reward_terms.get(name, 0.0) for rollout in rollouts) / count
+    shares = region_sums(batch.weights, batch.regions)
+    total = float(shares.sum()) or 1.0
+    return metrics | {f"weight/{r.name.lower()}": float(shares[r]) / total for r in Region if r and shares[r]}
+
+
+def _cosine(progress: float) -> float:
+    """From 1 down to 0.1."""
+    return 0.1 + 0.9 * 0.5 * (1 + float(np.cos(np.pi * progress)))
