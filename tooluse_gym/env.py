@@ -33,6 +33,10 @@ Observation = tuple[Message, ...]
 Validation = Literal["strict", "official"]
 
 
+MAX_CALLS = 256
+"""Calls of one reply that are carried out; those behind them are not. The longest ground-truth turn makes 34."""
+
+
 @dataclass
 class Episode:
     """Everything that changes while an episode runs; a deep copy of it is a snapshot."""
@@ -258,7 +262,7 @@ class ToolUseEnv(gymnasium.Env[Observation, str]):
         episode.conversation += (messages.assistant(reply.text),)
         episode.replies += (reply,)
         undecodable = self.validation == "official" and any(call.error is not None for call in reply.calls)
-        calls = () if undecodable else reply.calls
+        calls = () if undecodable else reply.calls[:MAX_CALLS]
         visible = [tool.name for tool in episode.tools]
         results = tuple(self.execute(episode.judge.agent, call, visible) for call in calls)
         if calls:

@@ -1,7 +1,7 @@
 """Chat messages: plain dicts in the form chat templates take them.
 
-A message has a ``role`` (``system``, ``user``, ``assistant`` or ``tool``) and a text ``content``; a tool message also has
-the ``name`` of the tool that produced it.
+A message has a ``role`` (``system``, ``user``, ``assistant`` or ``tool``) and a text ``content``; a tool message also
+has the ``name`` of the tool that produced it.
 """
 
 from __future__ import annotations

@@ -73,19 +73,25 @@ class Utterance:
     response: str | None = None
 
 
-CLOSING = Utterance(response="Done.")
+PLAN = "The request needs these calls."
+CLOSING = Utterance(think="The request is served.", response="Done.")
 """How the ground truth hands a turn back."""
 
 
 def gold_utterances(task: Task) -> list[Utterance]:
-    """Every assistant message of the ground truth, the closing reply of each turn included."""
-    return [said for turn in task.turns for said in (*(Utterance(calls) for calls in turn.steps), CLOSING)]
+    """Every assistant message of the ground truth, the closing reply of each turn included.
+
+    Ground truths hold no thoughts; the same few words stand for them, because some formats demand one.
+    """
+    return [said for turn in task.turns for said in (*(Utterance(calls, PLAN) for calls in turn.steps), CLOSING)]
 
 
 class TaskSource(Protocol):
     """Where an environment gets its tasks from: a list, a benchmark's files, or a generator without end."""
 
-    splits: tuple[str, ...]
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """Names of the splits, the default one first."""
 
     def sample(self, rng: np.random.Generator, split: str) -> Task:
         """Draw one task of ``split``."""

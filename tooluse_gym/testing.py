@@ -19,6 +19,7 @@ from gymnasium.utils.env_checker import check_env
 from tooluse_gym.env import Observation, ToolUseEnv
 from tooluse_gym.errors import TrajectoryError
 from tooluse_gym.formats import Call
+from tooluse_gym.formats.wording import UnwritableReplyError
 from tooluse_gym.tasks import Task, Utterance
 from tooluse_gym.trajectory import Trajectory
 
@@ -223,10 +224,14 @@ def _check_refusals(env: ToolUseEnv, place: str) -> None:
     for call in bad:
         if call.name in shown and shown[call.name].check(call.arguments) is None:
             continue  # the schema allows it
+        try:
+            text = env.write(Utterance((call,)))
+        except UnwritableReplyError:
+            continue  # the format cannot even say it
         env.restore(start)
         world = env._running.judge.agent
         before = copy.deepcopy(world)
-        *_, info = env.step(env.write(Utterance((call,))))
+        *_, info = env.step(text)
         failure = "invalid_arguments" if call.name in shown else "unknown_tool"
         assert info["failures"] == (failure,), f"{place}: {call.text} must fail as {failure}, got {info['failures']}"
         differing = world.differs(before)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from tooluse_gym.env import Observation, ToolUseEnv
 from tooluse_gym.envs.bfcl import data
@@ -54,7 +54,7 @@ class BFCLMultiTurnEnv(ToolUseEnv):
         if self.dataset == "starter":
             from tooluse_gym.envs.bfcl.starter import StarterTasks
 
-            return cast(TaskSource, StarterTasks(**starter))
+            return StarterTasks(**starter)
         if starter:
             raise ConfigurationError(f"starter options {', '.join(starter)} do not apply to dataset {self.dataset!r}")
         try:

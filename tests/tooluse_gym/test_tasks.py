@@ -10,7 +10,7 @@ import pytest
 from tooluse_gym.errors import ConfigurationError, TaskError
 from tooluse_gym.formats import Call
 from tooluse_gym.messages import user
-from tooluse_gym.tasks import (
+from tooluse_gym.tasks import PLAN, (
     CLOSING,
     Task,
     TaskList,
@@ -49,7 +49,8 @@ def test_defaults() -> None:
 def test_gold_steps_and_utterances() -> None:
     assert FULL.gold_steps == 6
     first, second, late = FULL.turns[0].steps[0], FULL.turns[0].steps[1], FULL.turns[2].steps[0]
-    assert gold_utterances(FULL) == [Utterance(first), Utterance(second), CLOSING, CLOSING, Utterance(late), CLOSING]
+    said = [Utterance(calls, think=PLAN) for calls in (first, second, late)]
+    assert gold_utterances(FULL) == [said[0], said[1], CLOSING, CLOSING, said[2], CLOSING]
     assert FULL.turns[0].calls == (*first, *second)
 
 

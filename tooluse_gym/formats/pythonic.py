@@ -53,8 +53,7 @@ class Pythonic:
             Segment(segment.kind, segment.start + offset, segment.end + offset)
             for segment in _segments([node for node, _, _ in nodes], source)
         ]
-        error = next((call.error for call in calls if call.error), None)
-        return Reply(text, cover(len(text), segments, Kind.SCAFFOLD), calls, error=error)
+        return Reply(text, cover(len(text), segments, Kind.SCAFFOLD), calls)
 
     def write(self, calls: Sequence[Call], think: str | None = None, response: str | None = None) -> str:
         well_formed(calls)
@@ -84,9 +83,8 @@ def _text_reply(text: str, error: str) -> Reply:
 
 
 def _call(name: str, arguments: dict[Any, Any], source: str) -> Call:
-    named = {key: value for key, value in arguments.items() if key is not None}
-    error = None if len(named) == len(arguments) else "arguments cannot be unpacked with **"
-    return Call(name, named, error, source)
+    # What is unpacked has no name: an argument that no schema knows. The official text of the call tells it all.
+    return Call(name, {"**" if key is None else key: value for key, value in arguments.items()}, source=source)
 
 
 def _segments(nodes: Sequence[ast.Call], source: str) -> Iterator[Segment]:

@@ -63,7 +63,7 @@ def test_anything_else_hands_the_turn_back(text: str, response: str | None, erro
 
 def test_text_is_the_official_rendering() -> None:
     reply = PYTHONIC.parse("[f(7, a = x, b={'g': {'c': +1}}, **{'q': 1})]")
-    assert reply.calls == (Call("f", {"a": "x", "b": {"g": {"c": -1}}}, error="arguments cannot be unpacked with **"),)
+    assert reply.calls == (Call("f", {"a": "x", "b": {"g": {"c": -1}}, "**": {"q": 1}}),)
     assert reply.calls[0].text == "f(a='x', b=g(c=-1), None={'q': 1})"
 
 
