@@ -10,8 +10,9 @@ import pytest
 from tooluse_gym.errors import ConfigurationError, TaskError
 from tooluse_gym.formats import Call
 from tooluse_gym.messages import user
-from tooluse_gym.tasks import PLAN, (
+from tooluse_gym.tasks import (
     CLOSING,
+    PLAN,
     Task,
     TaskList,
     Turn,
