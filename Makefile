@@ -1,0 +1,49 @@
+# Two commands, each from nothing to done: `make train` and `make test`. Nothing is installed outside $(VENV).
+#
+#   PYTHON    the interpreter to begin with (3.10 or later)
+#   PIP_ARGS  for pip: --extra-index-url with PyTorch's CPU index spares the CUDA packages, see README.md
+#   ARGS      for the trainer: ARGS="run.seed=1 rl.updates=20"
+
+PYTHON ?= python3
+VENV ?= .venv
+PIP_ARGS ?=
+ARGS ?=
+
+# Of packages and of the tools that build them; older versions of pip read the first for both.
+export PIP_CONSTRAINT := constraints.txt
+export PIP_BUILD_CONSTRAINT := constraints.txt
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# DeepSpeed compiles nothing when it is installed.
+export DS_BUILD_OPS := 0
+
+.PHONY: help train test lint clean
+
+help:
+	@echo "make train   install, then train the quickstart agent; the result is a table on the screen"
+	@echo "make test    install, then lint, check types and run the tests"
+	@echo "make clean   remove the virtual environment, builds and caches; runs/ stays"
+
+train: $(VENV)/installed-train
+	$(VENV)/bin/deepspeed train_agent.py $(ARGS)
+
+test: lint
+	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest
+
+lint: $(VENV)/installed-test
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+
+$(VENV)/installed-train: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(VENV)/bin/python -m pip install $(PIP_ARGS) --editable ".[train]"
+	@touch $@
+
+$(VENV)/installed-test: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(VENV)/bin/python -m pip install $(PIP_ARGS) --editable ".[train,dev]"
+	@touch $@
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
