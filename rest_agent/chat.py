@@ -1,13 +1,17 @@
 """Conversations as token ids, under the model's own chat template.
 
 Only what the agent did *not* say is ever tokenised here: the opening, and what follows a reply. The reply itself stays
-the ids that were sampled.
+the ids that were sampled. A template that rewrites history (Qwen3's drops earlier thoughts) is followed in the opening
+alone: what was said stays as it was said.
 """
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from itertools import groupby
+from typing import Any, Literal
 
 from jinja2 import TemplateError
 
@@ -15,7 +19,11 @@ from rest_agent.config import ConfigError
 from tooluse_gym import messages
 from tooluse_gym.messages import Message
 
+ToolSchema = Mapping[str, Any]
+"""A tool in OpenAI form."""
+
 _MARK = "reply-whose-end-is-sought"
+_PROBE_RESULT = "probe-of-a-tool-result"
 _PROBE_TOOL = {
     "type": "function",
     "function": {
@@ -24,72 +32,143 @@ _PROBE_TOOL = {
         "parameters": {"type": "object", "properties": {"probe": {"type": "string"}}, "required": ["probe"]},
     },
 }
+_OPEN_THOUGHT = re.compile(r"<think>\s*\Z")
 
 
 class Chat:
     """A tokenizer and its chat template.
 
-    ``end_id`` is the token with which the template closes a reply. ``reply_prefix`` is text that the generation prompt
-    already puts into the mouth of the model (``<think>`` in some templates): it is part of the reply, but not sampled.
+    ``end_id`` is the special token with which the template closes a reply. ``reply_prefix`` is text that the generation
+    prompt already puts into the mouth of the model (``<think>`` in some templates): part of the reply, but not sampled.
 
     Args:
         tokenizer: a Hugging Face tokenizer.
         show_tools: tools are shown by the template. Otherwise the environment's system message shows them.
+        results_as: role of the messages that carry tool results: ``tool``, or ``user`` for templates without it.
+        variables: further variables of the template, such as ``enable_thinking``.
 
     Raises:
-        ConfigError: there is no chat template, it cannot show tools although it should, or it refuses tool results.
+        ConfigError: there is no chat template; it does not show tools although it should; it refuses or passes over
+            tool results; or nothing tells where a reply ends. The message names the key to change.
     """
 
-    def __init__(self, tokenizer: Any, show_tools: bool):
+    def __init__(
+        self,
+        tokenizer: Any,
+        show_tools: bool,
+        results_as: Literal["tool", "user"] = "tool",
+        variables: Mapping[str, Any] | None = None,
+    ):
         self.tokenizer = tokenizer
         self.show_tools = show_tools
+        self.results_as = results_as
+        self._variables = dict(variables or {})
         if not getattr(tokenizer, "chat_template", None):
             raise ConfigError("model.path: the tokenizer has no chat template; use an instruction-tuned model")
-        if show_tools and _PROBE_TOOL["function"]["name"] not in self._render([messages.user("hi")], [_PROBE_TOOL]):
+        asked = [messages.user("hi")]
+        if show_tools and _PROBE_TOOL["function"]["name"] not in self._render(asked, [_PROBE_TOOL]):  # type: ignore[index]
             raise ConfigError(
                 "environment.tools_from: the model's chat template does not show tools; "
                 "set it to system, or use a model with a tool-capable template"
             )
-        prompt = self._render([messages.user("hi")], prompt=True)[len(self._render([messages.user("hi")], prompt=False)) :]
-        opened = prompt.rfind("<think>")
-        self.reply_prefix = prompt[opened:] if opened >= 0 and "</think>" not in prompt[opened:] else ""
-        closing = self._encode(self._after_reply([messages.user("go on")]))
-        if not closing:
-            raise ConfigError("model.path: the chat template writes nothing after a reply; it cannot be continued")
-        self.end_id: int = closing[0]
-        self._end_text = tokenizer.decode([self.end_id])
-        self._after_reply([messages.tool_result("probe_tool_name", "ok")])  # refuses tool messages? then here and now
+        after = [self._after_reply(heard) for heard in ([messages.user("go on")], self._probe_results())]
+        self.end_id = self._closing_token(after)
+        self.reply_prefix = _opened_thought(self._render(asked, prompt=True))
+        if any(_opened_thought(text) != self.reply_prefix for text in after):
+            raise ConfigError(
+                "model.path: the chat template opens <think> for some replies only, which is not supported"
+            )
 
-    def opening(self, conversation: Sequence[Message], tools: Sequence[Mapping[str, Any]]) -> list[int]:
+    def opening(self, conversation: Sequence[Message], tools: Sequence[ToolSchema]) -> list[int]:
         """Ids of the conversation up to the agent's first word."""
         return self._encode(self._render(conversation, tools if self.show_tools else (), prompt=True))
 
-    def continuation(self, heard: Sequence[Message]) -> list[int]:
-        """Ids between the end token of a reply (not included) and the agent's next word."""
-        text = self._after_reply(heard)
-        return self._encode(text.removeprefix(self._end_text))
+    def continuation(self, heard: Sequence[Message], new_tools: Sequence[ToolSchema] = ()) -> list[int]:
+        """Ids between the end token of a reply (not included) and the agent's next word.
+
+        Args:
+            heard: the messages that follow the reply.
+            new_tools: tools that were not visible before. Where the template shows tools, a message tells of them.
+        """
+        if new_tools and self.show_tools:
+            heard = _announced(heard, new_tools)
+        ids = self._encode(self._after_reply(heard))
+        return ids[ids.index(self.end_id) + 1 :]
 
     def reply(self, text: str) -> list[int]:
         """Ids of a reply that nobody sampled (a demonstration), its end token included."""
-        return [*self._encode(text.removeprefix(self.reply_prefix)), self.end_id]
+        # Behind a special token, as tokenizers of the SentencePiece kind put a blank before the first word of a text.
+        ids = self._encode(self.tokenizer.decode([self.end_id]) + text.removeprefix(self.reply_prefix))
+        return [*ids[1:], self.end_id]
+
+    def _probe_results(self) -> list[Message]:
+        result = [messages.tool_result("probe_tool_name", _PROBE_RESULT)]
+        remedy = "environment.results_as: set it to user, or use a model with a tool-capable template"
+        try:
+            text = self._after_reply(result)
+        except ConfigError as error:
+            raise ConfigError(f"{remedy}; {error}") from error
+        if _PROBE_RESULT not in text:
+            raise ConfigError(f"{remedy}; the chat template passes over tool results")
+        return result
+
+    def _closing_token(self, after: Sequence[str]) -> int:
+        added = self.tokenizer.added_tokens_decoder
+        special = {*self.tokenizer.all_special_ids, *(index for index, token in added.items() if token.special)}
+        found = {next((index for index in self._encode(text) if index in special), None) for text in after}
+        end = found.pop()
+        if end is None or found:
+            raise ConfigError(
+                "model.path: the chat template closes a reply "
+                + ("without a special token" if end is None else "with different tokens, by who speaks next")
+                + ", so nothing would tell the model to stop; use a model whose template has one end-of-turn token"
+            )
+        return int(end)
 
     def _after_reply(self, heard: Sequence[Message]) -> str:
         # Rendered behind a stand-in conversation, so that templates which rewrite history cannot touch what was said.
         text = self._render([messages.user("hi"), messages.assistant(_MARK), *heard], prompt=True)
-        return text[text.index(_MARK) + len(_MARK) :]
+        _, found, after = text.partition(_MARK)
+        if not found:
+            raise ConfigError("model.path: the chat template leaves out what the assistant said")
+        return after
 
-    def _render(
-        self, conversation: Sequence[Message], tools: Sequence[Mapping[str, Any]] = (), prompt: bool = False
-    ) -> str:
+    def _render(self, conversation: Sequence[Message], tools: Sequence[ToolSchema] = (), prompt: bool = False) -> str:
+        said = _results_as_user(conversation) if self.results_as == "user" else list(conversation)
         try:
             text: str = self.tokenizer.apply_chat_template(
-                list(conversation), tools=list(tools) or None, add_generation_prompt=prompt, tokenize=False
+                said, tools=list(tools) or None, add_generation_prompt=prompt, tokenize=False, **self._variables
             )
-        except TemplateError as error:
-            roles = ", ".join(message["role"] for message in conversation)
-            raise ConfigError(f"model.path: the chat template refuses messages of the roles {roles}: {error}") from error
+        except (TemplateError, TypeError, ValueError) as error:
+            roles = ", ".join(message["role"] for message in said)
+            raise ConfigError(f"the model's chat template refuses messages of the roles {roles}: {error}") from error
         return text
 
     def _encode(self, text: str) -> list[int]:
         ids: list[int] = self.tokenizer.encode(text, add_special_tokens=False)
         return ids
+
+
+def _opened_thought(prompt: str) -> str:
+    found = _OPEN_THOUGHT.search(prompt)
+    return found[0] if found else ""
+
+
+def _results_as_user(conversation: Sequence[Message]) -> list[Message]:
+    """``conversation`` with the results of each step in one user message, in the form Qwen's templates give them."""
+    said: list[Message] = []
+    for is_result, group in groupby(conversation, lambda message: message["role"] == "tool"):
+        if is_result:
+            texts = (f"<tool_response>\n{message['content']}\n</tool_response>" for message in group)
+            said.append(messages.user("\n".join(texts)))
+        else:
+            said += group
+    return said
+
+
+def _announced(heard: Sequence[Message], tools: Sequence[ToolSchema]) -> list[Message]:
+    lines = (json.dumps(tool["function"], ensure_ascii=False) for tool in tools)
+    text = "\n".join(("These tools are now available as well:", *lines))
+    if heard and heard[0]["role"] == "user":
+        return [{**heard[0], "content": f"{text}\n\n{heard[0]['content']}"}, *heard[1:]]
+    return [messages.user(text), *heard]

@@ -3,28 +3,37 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
+import shlex
+import shutil
 import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import yaml
 
-from rest_agent.config import Config, ConfigError, from_tree, load, to_tree
+from rest_agent.config import Config, ConfigError, load, to_tree
+from tooluse_gym.errors import ConfigurationError, DataNotFoundError, TaskError
 
 _CONFIG = "config.yaml"
+_DEEPSPEED = "deepspeed.json"
+_ENVIRONMENT_ERRORS = (ConfigurationError, DataNotFoundError, TaskError)
 _CHECKPOINTS = "checkpoints"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; the exit status. A user's mistake ends it with a message that says what to do."""
-    options = _parse(sys.argv[1:] if arguments is None else arguments)
+    given = sys.argv[1:] if arguments is None else list(arguments)
     try:
-        return _train(options)
+        return _train(_parse(given), _command(given))
     except ConfigError as error:
         print(f"configuration error: {error}", file=sys.stderr)
-        return 2
+    except _ENVIRONMENT_ERRORS as error:
+        print(f"configuration error: environment.options: {error}", file=sys.stderr)
+    return 2
 
 
 def _parse(arguments: Sequence[str]) -> argparse.Namespace:
@@ -37,11 +46,13 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     return parser.parse_intermixed_args(list(arguments))
 
 
-def _train(options: argparse.Namespace) -> int:
+def _train(options: argparse.Namespace, command: str) -> int:
     resume = None if options.resume is None else Path(options.resume)
     if resume is None:
         config = load(options.config, options.overrides)
     else:
+        if options.config is not None:
+            raise ConfigError("--resume continues with the run's own configuration: leave --config out")
         folder = resume.parent.parent if resume.parent.name == _CHECKPOINTS else resume
         config = load(folder / _CONFIG, options.overrides)
 
@@ -50,13 +61,25 @@ def _train(options: argparse.Namespace) -> int:
     from rest_agent import checkpoint, engine, report
     from rest_agent.trainer import Interrupted, Run
 
+    kept = None if resume is None else folder / _DEEPSPEED
+    settings = engine.read_deepspeed_config(options.deepspeed_config or kept)
     device = engine.start_process_group()
-    if resume is None:
-        start = None
-        folder = engine.broadcast(_new_folder(config) if engine.is_first() else Path())
-    else:
-        start = checkpoint.latest(folder / _CHECKPOINTS) if resume == folder else checkpoint.check(resume)
-    run = Run(config, engine.read_deepspeed_config(options.deepspeed_config), device, folder, start)
+    try:
+        if resume is None:
+            start = None
+            folder = engine.broadcast(_new_folder(config) if engine.is_first() else Path())
+        else:
+            start = checkpoint.latest(folder / _CHECKPOINTS) if resume == folder else checkpoint.check(resume)
+        run = Run(config, settings, device, folder, start, command)
+    except checkpoint.CheckpointError as error:
+        engine.say(f"cannot resume: {error}")
+        return 2
+    except (ConfigError, *_ENVIRONMENT_ERRORS):
+        if resume is None and engine.is_first():
+            shutil.rmtree(folder, ignore_errors=True)  # nothing but the configuration is in it
+        raise
+    if engine.is_first():
+        _keep_settings(folder, config, settings)
     try:
         run.train()
     except Interrupted as saved:
@@ -71,12 +94,23 @@ def _train(options: argparse.Namespace) -> int:
 
 
 def _new_folder(config: Config) -> Path:
-    """``runs/name-seedN``, with a number behind it if that exists, holding the resolved configuration."""
+    """``runs/name-seedN``, with a number behind it if that exists."""
     base = Path(config.run.folder) / f"{config.run.name}-seed{config.run.seed}"
     folder, number = base, 1
     while folder.exists():
         number += 1
         folder = base.with_name(f"{base.name}.{number}")
     folder.mkdir(parents=True)
-    (folder / _CONFIG).write_text(yaml.safe_dump(to_tree(config), sort_keys=False), encoding="utf-8")
     return folder
+
+
+def _keep_settings(folder: Path, config: Config, settings: dict[str, Any]) -> None:
+    (folder / _CONFIG).write_text(yaml.safe_dump(to_tree(config), sort_keys=False), encoding="utf-8")
+    (folder / _DEEPSPEED).write_text(json.dumps(settings, indent=1), encoding="utf-8")
+
+
+def _command(arguments: Sequence[str]) -> str:
+    """The command line as the user typed it, for the record."""
+    launched = "LOCAL_RANK" in os.environ
+    own = [argument for argument in arguments if not argument.startswith("--local_rank")]
+    return shlex.join(["deepspeed" if launched else "python", "train_agent.py", *own])

@@ -57,7 +57,12 @@ class ModelConfig:
     intermediate_size: int = 384
     embedding_std: float = 0.1
     """Initial standard deviation of the embeddings. The usual .02 learns several times slower at this size."""
-    context: int = 4096
+    context: int = 16384
+    """Positions that a new model knows; longer episodes are refused."""
+    gradient_checkpointing: bool = False
+    """Compute activations again in the backward pass: a third more time, much less memory."""
+    template_variables: Mapping[str, Any] = field(default_factory=dict)
+    """Variables of the chat template, such as ``enable_thinking``."""
 
     def __post_init__(self) -> None:
         _at_least(1, self, "vocabulary", "hidden_size", "layers", "heads", "kv_heads", "intermediate_size", "context")
@@ -75,6 +80,8 @@ class EnvironmentConfig:
     """Reply format (``toolrl``, ``hermes``, ``pythonic``, ``structured``)."""
     tools_from: Literal["template", "system"] = "template"
     """Who shows the tools: the model's chat template, or a system message of the reply format."""
+    results_as: Literal["tool", "user"] = "tool"
+    """Role of the messages with tool results; ``user`` for chat templates that know no tool role."""
     options: Mapping[str, Any] = field(default_factory=dict)
     train_split: str = "train"
     eval_split: str = "test"
@@ -159,12 +166,16 @@ class RLConfig:
     max_reply_tokens: int = 96
     max_tokens: int = 1024
     """Tokens of a whole episode; a longer one is cut and counts as truncated."""
+    decode_rows: int = 256
+    """Episodes that a rank plays side by side, in evaluation too; fewer need less memory."""
     weights: WeightsConfig = field(default_factory=WeightsConfig)
 
     def __post_init__(self) -> None:
         _require(self.group >= 2, "group", "at least 2 (advantages are relative to a group)", self.group)
         _at_least(0, self, "updates", "warmup")
-        _at_least(1, self, "tasks", "epochs", "minibatches", "max_reply_tokens", "max_tokens")
+        _at_least(1, self, "tasks", "epochs", "minibatches", "max_reply_tokens", "max_tokens", "decode_rows")
+        possible = self.minibatches <= self.tasks * self.group
+        _require(possible, "minibatches", f"at most tasks x group ({self.tasks * self.group})", self.minibatches)
         _positive(self, "learning_rate", "temperature", "clip_high")
         _require(0 < self.clip_low <= 1, "clip_low", "greater than 0, at most 1", self.clip_low)
         bounded = self.dual_clip is None or self.dual_clip > 1

@@ -14,9 +14,10 @@ from typing import Any, TypeVar
 import deepspeed
 import torch
 import torch.distributed as dist
+from deepspeed.runtime.config import DeepSpeedConfigError
 from torch import Tensor
 
-from rest_agent.config import Config, ConfigError
+from rest_agent.config import Config, ConfigError, OptimizerConfig
 
 _SMALL = 20_000_000  # parameters
 
@@ -29,26 +30,29 @@ def start_process_group() -> torch.device:
     """Join the launcher's process group (or be a group of one) and return this rank's device."""
     if "RANK" not in os.environ:  # started without the launcher
         os.environ.update(RANK="0", LOCAL_RANK="0", WORLD_SIZE="1", MASTER_ADDR="127.0.0.1", MASTER_PORT="0")
-    local_rank, local_ranks = int(os.environ["LOCAL_RANK"]), int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    local_rank = int(os.environ["LOCAL_RANK"])
     if torch.cuda.is_available():
         torch.cuda.set_device(local_rank)
         device, backend = torch.device("cuda", local_rank), "nccl"
     else:
-        torch.set_num_threads(max(1, (os.cpu_count() or 1) // local_ranks))
+        if "OMP_NUM_THREADS" not in os.environ:  # DeepSpeed's launcher says LOCAL_SIZE, torch's LOCAL_WORLD_SIZE
+            local_ranks = int(os.environ.get("LOCAL_WORLD_SIZE") or os.environ.get("LOCAL_SIZE", "1"))
+            torch.set_num_threads(max(1, (os.cpu_count() or 1) // local_ranks))
         # Its shared-memory reduction wants a C++ compiler and brings no measurable speed.
         deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
         device, backend = torch.device("cpu"), "gloo"
     if os.environ["MASTER_PORT"] == "0":
-        dist.init_process_group(backend, store=dist.HashStore(), rank=0, world_size=1)
+        store = dist.HashStore()  # type: ignore[attr-defined]
+        dist.init_process_group(backend, store=store, rank=0, world_size=1)
     deepspeed.init_distributed(dist_backend=backend, verbose=False)
     return device
 
 
 def read_deepspeed_config(path: str | Path | None) -> dict[str, Any]:
-    """The user's DeepSpeed JSON; without one, ZeRO stage 1.
+    """The user's DeepSpeed JSON; without one, ZeRO stage 1. Values of ``"auto"`` are left to us.
 
     Raises:
-        ConfigError: the file cannot be read or is not JSON.
+        ConfigError: the file cannot be read, is not JSON, or sets what is not DeepSpeed's to set here.
     """
     if path is None:
         return {"zero_optimization": {"stage": 1}}
@@ -58,27 +62,74 @@ def read_deepspeed_config(path: str | Path | None) -> dict[str, Any]:
         raise ConfigError(f"--deepspeed_config {path}: {error}") from error
     if not isinstance(settings, dict):
         raise ConfigError(f"--deepspeed_config {path}: expected a JSON object")
-    return settings
+    if "scheduler" in settings:
+        raise ConfigError(
+            f"--deepspeed_config {path}: remove scheduler; rl.learning_rate, rl.warmup and sft set the learning rate"
+        )
+    return _without_auto(settings)
 
 
-def make_engine(model: Any, config: Config, settings: Mapping[str, Any]) -> Any:
-    """A DeepSpeed engine. Batch sizes are ours (an update is as many micro-batches as its tokens need)."""
+def _without_auto(settings: dict[str, Any]) -> dict[str, Any]:
+    return {
+        key: _without_auto(value) if isinstance(value, dict) else value
+        for key, value in settings.items()
+        if value != "auto"
+    }
+
+
+def make_engine(model: Any, config: Config, settings: Mapping[str, Any]) -> tuple[Any, Sampler]:
+    """A DeepSpeed engine, and the model to sample with.
+
+    Batch sizes are ours: an update is as many micro-batches as its tokens need. An ``optimizer`` of the DeepSpeed
+    settings is used as it is there, but for its learning rate; without one it is AdamW with ``config.optimizer``.
+    ``model.dtype`` decides the precision.
+
+    Raises:
+        ConfigError: the DeepSpeed settings ask for another precision, or DeepSpeed refuses them.
+    """
     merged = {
         "gradient_clipping": config.optimizer.max_grad_norm,
-        config.model.dtype.replace("bfloat16", "bf16").replace("float16", "fp16"): {"enabled": True},
         **settings,
+        **_precision(config.model.dtype, settings),
         "train_micro_batch_size_per_gpu": 1,
         "gradient_accumulation_steps": 1,
     }
-    merged.pop("float32", None)
     merged.pop("train_batch_size", None)
-    optimizer = None
-    if "optimizer" not in merged:  # DeepSpeed's own Adam wants a compiler on CPU
-        optimizer = torch.optim.AdamW(
-            model.parameters(), lr=0.0, betas=config.optimizer.betas, weight_decay=config.optimizer.weight_decay
-        )
-    engine, *_ = deepspeed.initialize(model=model, optimizer=optimizer, config=merged)
-    return engine
+    stage = merged.get("zero_optimization", {}).get("stage", 0)
+    if stage not in (0, 1, 2, 3):
+        raise ConfigError(f"--deepspeed_config: zero_optimization.stage must be 0, 1, 2 or 3, got {stage!r}")
+    optimizer = None if "optimizer" in merged else _optimizer(model, config.optimizer, merged)
+    replica = copy.deepcopy(model).requires_grad_(False) if stage == 3 else None
+    try:
+        engine, *_ = deepspeed.initialize(model=model, optimizer=optimizer, config=merged)
+    except (AssertionError, DeepSpeedConfigError, ValueError) as error:
+        raise ConfigError(f"--deepspeed_config: {error}") from error
+    return engine, Sampler(engine, replica)
+
+
+def _precision(dtype: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    sections = {}
+    for name, its_dtype in (("bf16", "bfloat16"), ("fp16", "float16")):
+        section = settings.get(name, {})
+        wanted = dtype == its_dtype
+        if section.get("enabled", wanted) != wanted:
+            raise ConfigError(
+                f"--deepspeed_config: {name}.enabled is {str(section['enabled']).lower()}, but model.dtype is {dtype}; "
+                f"leave {name}.enabled out, model.dtype decides"
+            )
+        if wanted:
+            sections[name] = {**section, "enabled": True}
+    return sections
+
+
+def _optimizer(model: Any, config: OptimizerConfig, settings: Mapping[str, Any]) -> torch.optim.Optimizer:
+    options: dict[str, Any] = {"lr": 0.0, "betas": config.betas, "weight_decay": config.weight_decay}
+    if settings.get("zero_optimization", {}).get("offload_optimizer", {}).get("device", "none") != "none":
+        from deepspeed.ops.adam import DeepSpeedCPUAdam  # compiled at first use; without offloading nobody needs it
+
+        offloaded: torch.optim.Optimizer = DeepSpeedCPUAdam(model.parameters(), **options)
+        return offloaded
+    return torch.optim.AdamW(model.parameters(), **options)
 
 
 def update(engine: Any, micro_batches: Sequence[Item], forward: Forward[Item], learning_rate: float) -> float:
@@ -104,21 +155,21 @@ class Sampler:
     once per update into a replica: ragged episodes would never agree on its collectives.
     """
 
-    def __init__(self, engine: Any):
+    def __init__(self, engine: Any, replica: Any = None):
         self._engine = engine
-        self._replica = None
-        if engine.zero_optimization_stage() == 3:
-            config = copy.deepcopy(engine.module.config)
-            self._replica = type(engine.module)(config).to(engine.device, engine.module.dtype).requires_grad_(False)
+        self._replica = replica
 
     def refresh(self) -> Any:
         """The model with the engine's current weights, in evaluation mode."""
+        module = self._engine.module
         if self._replica is None:
-            return self._engine.module.eval()
+            return module.eval()
         with torch.no_grad():
-            for own, sharded in zip(self._replica.parameters(), self._engine.module.parameters(), strict=True):
+            for own, sharded in zip(self._replica.parameters(), module.parameters(), strict=True):
                 with deepspeed.zero.GatheredParameters([sharded]):
                     own.copy_(sharded)
+            for own, buffer in zip(self._replica.buffers(), module.buffers(), strict=True):
+                own.copy_(buffer)
         return self._replica.eval()
 
 
@@ -135,13 +186,18 @@ def threads_for_decoding(model: Any) -> Iterator[None]:
 
 
 def state_dict(engine: Any) -> dict[str, Tensor]:
-    """Every weight, whole, on CPU. A collective: all ranks must call it."""
+    """Every weight once (tied ones under their first name) and every saved buffer, whole, on CPU.
+
+    A collective: all ranks must call it.
+    """
     sharded = engine.zero_optimization_stage() == 3
     weights = {}
     for name, value in engine.module.named_parameters():
         with deepspeed.zero.GatheredParameters([value], enabled=sharded):
             weights[name] = value.detach().to("cpu", copy=True)
-    return weights
+    saved = engine.module.state_dict().keys()
+    buffers = {name: value.cpu() for name, value in engine.module.named_buffers() if name in saved}
+    return weights | buffers
 
 
 def gather(value: Item) -> list[Item]:

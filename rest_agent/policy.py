@@ -12,6 +12,8 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_token
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
 from rest_agent.config import ConfigError, ModelConfig
+from rest_agent.regions import TokenText
+from rest_agent.sampling.cache import supports
 
 ROLE_TOKENS = ("<|system|>", "<|user|>", "<|assistant|>", "<|tool|>", "<|tools|>")
 END, PAD = "<|end|>", "<|pad|>"
@@ -21,7 +23,7 @@ TAG_TOKENS = ("<think>", "</think>", "<tool_call>", "</tool_call>", "<response>"
 _PIECES = Regex(r" ?\p{L}[\p{L}_]*| ?\p{N}|[^\S\n]*[^\s\p{L}\p{N}]+|\n+|\s+")
 
 
-def train_tokenizer(texts: Iterable[str], vocabulary: int) -> PreTrainedTokenizerFast:
+def train_tokenizer(texts: Iterable[str], vocabulary: int) -> Any:
     """Byte-level BPE over ``texts``: any text has ids, and the same texts give the same ids in every process."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
@@ -36,14 +38,16 @@ def train_tokenizer(texts: Iterable[str], vocabulary: int) -> PreTrainedTokenize
     )
     tokenizer.train_from_iterator(texts, trainer)
     tokenizer.add_tokens([AddedToken(tag, special=False, normalized=False) for tag in TAG_TOKENS])
-    wrapped = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token=END, pad_token=PAD)
+    wrapped: Any = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
+        tokenizer_object=tokenizer, eos_token=END, pad_token=PAD
+    )
     wrapped.chat_template = files("rest_agent").joinpath("templates/compact.jinja").read_text(encoding="utf-8")
     return wrapped
 
 
-def new_model(config: ModelConfig, tokenizer: Any) -> Qwen3ForCausalLM:
+def new_model(config: ModelConfig, tokenizer: Any) -> Any:
     """A randomly initialised Qwen3-architecture model for ``tokenizer``."""
-    model = Qwen3ForCausalLM(
+    model: Any = Qwen3ForCausalLM(
         Qwen3Config(
             vocab_size=len(tokenizer),
             hidden_size=config.hidden_size,
@@ -60,7 +64,10 @@ def new_model(config: ModelConfig, tokenizer: Any) -> Qwen3ForCausalLM:
         )
     )
     torch.nn.init.normal_(model.get_input_embeddings().weight, std=config.embedding_std)
-    return model.to(getattr(torch, config.dtype))
+    model.config.dtype = getattr(torch, config.dtype)
+    for parameter in model.parameters():  # and no buffer: half precision would blur the rotary frequencies
+        parameter.data = parameter.data.to(model.config.dtype)
+    return model
 
 
 def load(path: str | Path, dtype: str) -> tuple[Any, Any]:
@@ -71,9 +78,26 @@ def load(path: str | Path, dtype: str) -> tuple[Any, Any]:
     """
     try:
         tokenizer = AutoTokenizer.from_pretrained(path)
-        model = AutoModelForCausalLM.from_pretrained(path, dtype=getattr(torch, dtype))
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
-        raise ConfigError(f"model.path: cannot load a causal language model from {path!r}: {error}") from error
-    if tokenizer.pad_token_id is None:
-        tokenizer.pad_token = tokenizer.eos_token
+        model: Any = AutoModelForCausalLM.from_pretrained(path, dtype=getattr(torch, dtype))
+        TokenText(tokenizer)
+    except (OSError, ValueError, KeyError, RuntimeError, TypeError) as error:
+        raise ConfigError(f"model.path: cannot load a causal language model from {str(path)!r}: {error}") from error
+    rows = model.get_input_embeddings().num_embeddings
+    if len(tokenizer) > rows:
+        raise ConfigError(f"model.path: the tokenizer of {path} has {len(tokenizer)} entries, its model only {rows}")
+    if tokenizer.pad_token_id is None:  # masked wherever it stands, so any token will do
+        tokenizer.pad_token = tokenizer.eos_token or tokenizer.convert_ids_to_tokens(0)
     return model, tokenizer
+
+
+def check_lengths(model: Any, max_tokens: int) -> None:
+    """Whether episodes of ``max_tokens`` can be sampled.
+
+    Raises:
+        ConfigError: they are longer than the model's context, or its attention is of a kind we cannot sample from.
+    """
+    if not supports(model.config):
+        raise ConfigError("model.path: models with sliding-window or linear attention layers cannot be sampled yet")
+    context = getattr(model.config, "max_position_embeddings", None) or max_tokens
+    if max_tokens > context:
+        raise ConfigError(f"rl.max_tokens: {max_tokens} is more than the model's context of {context}")

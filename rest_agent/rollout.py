@@ -5,22 +5,24 @@ A token's loss mask and region are decided where the token is appended, and neve
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import gymnasium
+import numpy as np
 import torch
 
 from rest_agent.batch import Rollout
 from rest_agent.chat import Chat
-from rest_agent.config import EnvironmentConfig
+from rest_agent.config import ConfigError, EnvironmentConfig
 from rest_agent.engine import threads_for_decoding
 from rest_agent.regions import Region, TokenText, token_regions
 from rest_agent.sampling.decode import Sampling, decode
 from tooluse_gym.env import Snapshot, ToolUseEnv
+from tooluse_gym.errors import ToolUseError
 from tooluse_gym.formats import get_format
-from tooluse_gym.messages import Message
+from tooluse_gym.tasks import Task, TaskList
 
 
 @dataclass
@@ -56,6 +58,15 @@ class Transcript:
         self.regions += [*regions.tolist(), *([int(Region.END)] if ended else [])]
         return prefix + text
 
+    def forget_unanswered(self) -> None:
+        """Drop what was heard after the policy's last token: nobody will answer it."""
+        self.keep(len(self.sampled) - self.sampled[::-1].index(True) if True in self.sampled else len(self.ids))
+
+    def keep(self, count: int) -> None:
+        """Drop all but the first ``count`` tokens."""
+        for stream in (self.ids, self.sampled, self.log_probs, self.regions):
+            del stream[count:]
+
     def rollout(self, **outcome: Any) -> Rollout:
         """The record so far, with what the environment said of it."""
         return Rollout(
@@ -70,35 +81,43 @@ class Transcript:
 class Conversation:
     """An episode, as the decode loop's speaker."""
 
-    def __init__(self, env: ToolUseEnv, transcript: Transcript, tools: Sequence[Mapping[str, Any]]):
+    def __init__(self, env: ToolUseEnv, transcript: Transcript):
         self.env = env
         self.transcript = transcript
-        self.prompt = transcript.chat.opening(env.conversation, tools)
+        self.prompt = transcript.chat.opening(env.conversation, env.tools)
         transcript.hear(self.prompt)
+        self._shown = env.tools
         self._truncated = False
-        self._reward_terms: dict[str, float] = {}
+        self._reward_terms = env.rubric.zeros()
         self._calls = 0
 
     def spoke(self, ids: list[int], log_probs: list[float]) -> list[int] | None:
         chat = self.transcript.chat
         text = self.transcript.say(ids, log_probs)
+        ended = ids[-1] == chat.end_id
         observation, _, terminated, truncated, info = self.env.step(text)
         for name, value in info["reward_terms"].items():
-            self._reward_terms[name] = self._reward_terms.get(name, 0.0) + value
+            self._reward_terms[name] += value
         self._calls += len(info["failures"])
+        self._truncated |= truncated or not ended
         if terminated or truncated:
-            self._truncated = truncated
             return None
-        end = [] if ids[-1] == chat.end_id else [chat.end_id]
-        heard = end + chat.continuation(observation)
+        new = [tool for tool in info["tools"] if tool not in self._shown]
+        self._shown = info["tools"]
+        heard = [*([] if ended else [chat.end_id]), *chat.continuation(observation, new)]
         self.transcript.hear(heard)
         return heard
 
     def cut(self, ids: list[int], log_probs: list[float]) -> None:
-        # What was announced as heard, but no longer fed, was appended when it was announced: nothing is lost.
         self._truncated = True
         if ids:
             self.transcript.say(ids, log_probs)
+        self.transcript.forget_unanswered()
+
+    def leave_out(self, max_tokens: int) -> None:
+        """Do not play: the opening is too long."""
+        self._truncated = True
+        self.transcript.keep(max_tokens)
 
     def rollout(self) -> Rollout:
         trajectory = self.env.trajectory()
@@ -114,6 +133,14 @@ class Conversation:
         )
 
 
+@dataclass(frozen=True)
+class Start:
+    """Where a rollout begins: the first moment of an episode."""
+
+    snapshot: Snapshot
+    task: Task
+
+
 class Arena:
     """The environments that rollouts are sampled in, made once and used again."""
 
@@ -127,50 +154,77 @@ class Arena:
     def rollouts(
         self,
         model: Any,
-        tasks: Sequence[Snapshot],
+        starts: Sequence[Start],
         sampling: Sampling,
         generator: torch.Generator,
     ) -> list[Rollout]:
-        """One rollout of ``model`` from each starting point."""
+        """One rollout of ``model`` from each starting point.
+
+        Raises:
+            ConfigError: every opening is too long.
+        """
+        played: list[Rollout] = []
+        for first in range(0, len(starts), sampling.rows):
+            played += self._play(model, starts[first : first + sampling.rows], sampling, generator)
+        if played and not any(rollout.loss_mask.any() for rollout in played):
+            raise ConfigError(
+                f"rl.max_tokens: the openings of all {len(played)} episodes have {sampling.max_tokens} tokens or more; "
+                "raise it above theirs (a long list of tools makes long openings)"
+            )
+        return played
+
+    def _play(
+        self, model: Any, starts: Sequence[Start], sampling: Sampling, generator: torch.Generator
+    ) -> list[Rollout]:
         conversations = []
-        for env, start in zip(self._take(len(tasks)), tasks, strict=True):
-            env.restore(start)
-            conversations.append(Conversation(env, self.transcript(), env.tools))
-        with threads_for_decoding(model):
-            decode(model, conversations, sampling, self.chat.end_id, self.chat.tokenizer.pad_token_id, generator)
+        for env, start in zip(self._take(len(starts)), starts, strict=True):
+            env.restore(start.snapshot)
+            conversations.append(Conversation(env, self.transcript()))
+        speakers = [one for one in conversations if len(one.prompt) < sampling.max_tokens]
+        for one in conversations:
+            if len(one.prompt) >= sampling.max_tokens:
+                one.leave_out(sampling.max_tokens)
+        if speakers:
+            with threads_for_decoding(model):
+                decode(model, speakers, sampling, self.chat.end_id, self.chat.tokenizer.pad_token_id, generator)
         return [conversation.rollout() for conversation in conversations]
 
-    def sample_tasks(self, split: str, seed: int, count: int) -> list[Snapshot]:
+    def sample_tasks(self, split: str, seed: int, count: int) -> list[Start]:
         """The beginnings of ``count`` episodes; the same for the same seed."""
         env = self._take(1)[0]
         env.reset(seed=seed)
-        starts = []
-        for _ in range(count):
-            env.reset(options={"split": split})
-            starts.append(env.snapshot())
-        return starts
+        return [self._start(env, split=split) for _ in range(count)]
+
+    def held_out_tasks(self, split: str, seed: int, count: int) -> list[Start]:
+        """The beginnings of ``count`` episodes to be measured on: the first of a list of tasks, else drawn.
+
+        A list may have fewer. Its tasks are named one by one, as benchmarks forbid to sample from their test data.
+        """
+        env = self._take(1)[0]
+        if not isinstance(env.tasks, TaskList):
+            return self.sample_tasks(split, seed, count)
+        chosen = [task.id for task in env.tasks if task.split == split]
+        if not chosen:
+            raise ConfigError(
+                f"environment.eval_split: no tasks in {split!r}; choose one of {', '.join(env.tasks.splits)}"
+            )
+        return [self._start(env, task_id=task_id) for task_id in chosen[:count]]
+
+    def _start(self, env: ToolUseEnv, **options: Any) -> Start:
+        env.reset(options=options)
+        return Start(env.snapshot(), env.task)
 
     def demonstration(self, seed: int, noise: float) -> Rollout:
         """A demonstration of a training task as a rollout: the demonstrator's tokens are those to be learned."""
         env = self._take(1)[0]
-        trajectory = env.demonstrate(seed=seed, noise=noise, options={"split": self.config.train_split})
-        return self.encode(trajectory.opening, [(step.action, step.observation) for step in trajectory.steps], env.tools)
-
-    def encode(
-        self,
-        opening: Sequence[Message],
-        steps: Sequence[tuple[str, Sequence[Message]]],
-        tools: Sequence[Mapping[str, Any]],
-    ) -> Rollout:
-        """A conversation that nobody sampled, as a rollout."""
-        transcript = self.transcript()
-        transcript.hear(self.chat.opening(opening, tools))
-        for number, (action, observation) in enumerate(steps):
-            ids = self.chat.reply(action)
-            transcript.say(ids, [0.0] * len(ids))
-            if number + 1 < len(steps):
-                transcript.hear(self.chat.continuation(observation))
-        return transcript.rollout(reward=0.0, task_id="")
+        env.reset(seed=seed, options={"split": self.config.train_split})
+        conversation = Conversation(env, self.transcript())
+        for said in env.tasks.demonstrate(env.task, np.random.default_rng([seed, 1]), noise):
+            ids = self.chat.reply(env.write(said))
+            if conversation.spoke(ids, [0.0] * len(ids)) is None:
+                break
+        conversation.transcript.forget_unanswered()
+        return conversation.rollout()
 
     def transcript(self) -> Transcript:
         return Transcript(self.chat, self.text_of, self._format)
@@ -182,9 +236,18 @@ class Arena:
 
 
 def make_env(config: EnvironmentConfig, **options: Any) -> ToolUseEnv:
-    """The configured environment, without wrappers."""
+    """The configured environment, without wrappers.
+
+    Raises:
+        ConfigError: there is no such environment, or it does not take these options.
+    """
     merged = {"format": config.format, "show_tools": config.tools_from == "system", **config.options, **options}
-    env = gymnasium.make(config.id, disable_env_checker=True, **merged).unwrapped
+    try:
+        env = gymnasium.make(config.id, disable_env_checker=True, **merged).unwrapped
+    except gymnasium.error.Error as error:
+        raise ConfigError(f"environment.id: {error}") from error
+    except (ToolUseError, TypeError) as error:
+        raise ConfigError(f"environment.options: {error}") from error
     if not isinstance(env, ToolUseEnv):
-        raise TypeError(f"environment.id: {config.id} is not a ToolUseEnv")
+        raise ConfigError(f"environment.id: {config.id} is not a tool-use environment, but {type(env).__name__}")
     return env

@@ -27,11 +27,13 @@ from rest_agent import checkpoint, engine, policy
 from rest_agent.advantages import group_advantages
 from rest_agent.batch import Batch, Rollout, collate, idle, informative, micro_batches, pad
 from rest_agent.chat import Chat
-from rest_agent.config import Config, SFTStage
+from rest_agent.config import Config, ConfigError, SFTStage
 from rest_agent.evaluate import evaluate
 from rest_agent.losses import entropy, policy_loss, token_log_probs
 from rest_agent.metrics import RunLog
+from rest_agent.provenance import provenance
 from rest_agent.regions import Region, TokenText
+from rest_agent.results import RESULTS_NAME
 from rest_agent.rollout import Arena, make_env
 from rest_agent.sampling.decode import Sampling
 from rest_agent.sft import demonstration_batch, next_token_logits, sft_loss
@@ -41,7 +43,7 @@ from tooluse_gym import trajectory
 _CORPUS = 1500  # demonstrations that a new tokenizer is trained on
 
 
-class Interrupted(Exception):
+class Interrupted(Exception):  # noqa: N818 (it is no error)
     """SIGINT or SIGTERM came; the run was saved."""
 
 
@@ -62,23 +64,31 @@ class Run:
     """What the phases of a run share."""
 
     def __init__(
-        self, config: Config, settings: dict[str, Any], device: torch.device, folder: Path, resume: Path | None
+        self,
+        config: Config,
+        settings: dict[str, Any],
+        device: torch.device,
+        folder: Path,
+        resume: Path | None,
+        command: str = "",
     ):
         self.config = config
         self.folder = folder
         self.device = device
         self.rank, self.ranks = dist.get_rank(), dist.get_world_size()
         torch.manual_seed(config.run.seed)
+        _check_ranks(config, self.ranks)
         model, self.tokenizer = _make_policy(config, resume)
+        policy.check_lengths(model, config.rl.max_tokens)
         self.parameters = sum(parameter.numel() for parameter in model.parameters())
-        self.engine = engine.make_engine(model.to(self.device), config, settings)
-        self.sampler = engine.Sampler(self.engine)
+        self.engine, self.sampler = engine.make_engine(model.to(self.device), config, settings)
         self.text_of = TokenText(self.tokenizer)
         self.progress = Progress()
         if resume is not None:
             self.progress = Progress(**checkpoint.restore(resume, self.engine))
         self.log = RunLog(folder if self.rank == 0 else None, tensorboard=config.run.tensorboard)
         self.arena = self._arena(config.environment.options, show_tools=True)
+        self.record = _record(config, command, folder)
         self._interrupted = False
 
     # The recipe
@@ -89,10 +99,13 @@ class Run:
             self.evaluate("start")
             for number, stage in enumerate(self.config.sft):
                 self.cold_start(f"sft{number}", stage)
-            self.evaluate("sft")
+            if self.config.sft:
+                self.evaluate("sft")
             self.reinforce()
-            self.evaluate("rl")
-        self.save()
+            if self.config.rl.updates:
+                self.evaluate("rl")
+        if self.progress.step:
+            self.save()
 
     def cold_start(self, phase: str, stage: SFTStage) -> None:
         """Supervised updates on fresh demonstrations."""
@@ -103,7 +116,9 @@ class Run:
             denominator = self._mean_over_ranks(batch.weights.sum())
             losses: list[Tensor] = []
 
-            def forward(model: Any, part: Batch, denominator: float = denominator, losses: list[Tensor] = losses) -> Tensor:
+            def forward(
+                model: Any, part: Batch, denominator: float = denominator, losses: list[Tensor] = losses
+            ) -> Tensor:
                 losses.append(sft_loss(model, part.to(self.device), denominator))
                 return losses[-1]
 
@@ -115,7 +130,7 @@ class Run:
     def reinforce(self) -> None:
         """ResT over GRPO: rollouts in groups, advantages within the group, weights by what a token is."""
         rl = self.config.rl
-        sampling = Sampling(rl.temperature, rl.max_reply_tokens, rl.max_tokens)
+        sampling = Sampling(rl.temperature, rl.max_reply_tokens, rl.max_tokens, rl.decode_rows)
         for update in self._updates("rl", rl.updates):
             progress = update / max(1, rl.updates - 1)
             seed, mine = self._seeds("rl", update, 1)[0], slice(self.rank, rl.tasks, self.ranks)
@@ -142,15 +157,18 @@ class Run:
                 self._validate(update)
 
     def _improve(self, batch: Batch, rate: float) -> dict[str, float]:
-        """Optimizer steps on one batch of rollouts."""
+        """Optimizer steps on one batch of rollouts.
+
+        ``entropy/…`` is measured on the rows that carry a gradient: those of advantage 0 are left out of the forward.
+        """
         rl = self.config.rl
         sums: Counter[str] = Counter()
         by_region = torch.zeros(2, len(Region), dtype=torch.float64)
         norm = float("nan")
         for _ in range(rl.epochs):
-            for rows in torch.arange(len(batch)).chunk(rl.minibatches):
+            for rows in torch.arange(len(batch)).tensor_split(rl.minibatches):  # as many on every rank
                 part = batch.rows(rows)
-                denominator = self._mean_over_ranks(part.weights.sum())
+                denominator = self._mean_over_ranks(part.weights.sum()) or 1.0
 
                 def forward(model: Any, piece: Batch, denominator: float = denominator) -> Tensor:
                     piece = piece.to(self.device)
@@ -171,7 +189,7 @@ class Run:
                     by_region[1] += region_sums(torch.ones_like(regions, dtype=torch.float32), regions).cpu()
                     return loss
 
-                norm = engine.update(self.engine, self._micro_batches(informative(part), part), forward, rate)
+                norm = engine.update(self.engine, self._micro_batches(informative(part), batch), forward, rate)
         tokens = max(1.0, sums["tokens"])
         metrics = {"loss": sums["loss"], "grad_norm": norm} | {
             name: sums[name] / tokens for name in ("clipped", "dual_clipped", "ratio", "kl")
@@ -202,12 +220,14 @@ class Run:
         shares = ", ".join(f"{mode} {o['valid']}/{o['n']}" for mode, o in outcome.items())
         engine.say(f"evaluation [{stage}] solved: {shares}")
         self.write_results()
+        self._obey_signals()
 
     def _validate(self, update: int) -> None:
         evaluation = evaluate(
             self.arena, self.sampler.refresh(), self.config, self.config.environment.validation_split, 0.0
         ).summary()
-        self._report("validation", update, {"success": evaluation["valid"] / evaluation["n"]})
+        figures = {"success": evaluation["valid"] / evaluation["n"], "reward": evaluation["reward"]}
+        self._report("validation", update, {"n": evaluation["n"], **figures})
 
     def write_results(self) -> None:
         """``results.json``: what the report is made from."""
@@ -218,15 +238,14 @@ class Run:
                 "stages": self.progress.results,
                 "seconds": self.progress.seconds,
                 "updates": self.progress.done,
+                **self.record,
             }
             (self.folder / "results.json").write_text(json.dumps(results, indent=1), encoding="utf-8")
 
     def save(self) -> Path:
         """Write a checkpoint."""
         state = {name: getattr(self.progress, name) for name in ("step", "done", "results", "seconds")}
-        return checkpoint.save(
-            self.folder / "checkpoints", self.engine, self.tokenizer, state, self.config.run.keep
-        )
+        return checkpoint.save(self.folder / "checkpoints", self.engine, self.tokenizer, state, self.config.run.keep)
 
     def close(self) -> None:
         self.log.close()
@@ -245,10 +264,8 @@ class Run:
             self.progress.step += 1
             self.progress.done[phase] = update + 1
             self._spend(phase, began)
-            if self._any_rank(self._interrupted):
-                path = self.save()
-                raise Interrupted(str(path))
-            if self.progress.step % self.config.run.save_every == 0:
+            self._obey_signals()
+            if self.progress.step % self.config.run.save_every == 0 or update + 1 == total:
                 self.save()
 
     def _report(self, phase: str, update: int, metrics: dict[str, float]) -> None:
@@ -260,7 +277,12 @@ class Run:
         environment = replace(self.config.environment, options=options)
         if not show_tools:
             environment = replace(environment, options={**options, "show_tools": False})
-        chat = Chat(self.tokenizer, show_tools=show_tools and environment.tools_from == "template")
+        chat = Chat(
+            self.tokenizer,
+            show_tools=show_tools and environment.tools_from == "template",
+            results_as=environment.results_as,
+            variables=self.config.model.template_variables,
+        )
         return Arena(environment, chat, self.text_of)
 
     def _micro_batches(self, batch: Batch, whole: Batch | None = None) -> list[Batch]:
@@ -282,8 +304,9 @@ class Run:
         names = {name for one in every for name in one}
         return {n: float(np.mean([one[n] for one in every if n in one])) for n in sorted(names)}
 
-    def _any_rank(self, flag: bool) -> bool:
-        return any(engine.gather(flag))
+    def _obey_signals(self) -> None:
+        if any(engine.gather(self._interrupted)):
+            raise Interrupted(str(self.save()))
 
     def _spend(self, what: str, since: float) -> None:
         self.progress.seconds[what] = self.progress.seconds.get(what, 0.0) + time.monotonic() - since
@@ -309,15 +332,48 @@ class Run:
 def _make_policy(config: Config, resume: Path | None) -> tuple[Any, Any]:
     path = resume or config.model.path
     if path is not None:
-        return policy.load(path, config.model.dtype)
+        model, tokenizer = policy.load(path, config.model.dtype)
+        if config.model.gradient_checkpointing:
+            model.gradient_checkpointing_enable({"use_reentrant": False})
+        return model, tokenizer
     env = make_env(config.environment)
     chat_texts = []
     for seed in range(_CORPUS):
         env.demonstrate(seed=seed, options={"split": config.environment.train_split})
         chat_texts += [message["content"] for message in env.conversation]
-        chat_texts += [f"{t['function']['name']}({', '.join(t['function']['parameters']['properties'])})" for t in env.tools]
+        chat_texts += [
+            f"{t['function']['name']}({', '.join(t['function']['parameters']['properties'])})" for t in env.tools
+        ]
     tokenizer = policy.train_tokenizer(chat_texts, config.model.vocabulary)
     return policy.new_model(config.model, tokenizer), tokenizer
+
+
+def _check_ranks(config: Config, ranks: int) -> None:
+    """Every rank must have something to do in every update.
+
+    Raises:
+        ConfigError: there are more ranks than that.
+    """
+    shared = {f"sft.{number}.batch": stage.batch for number, stage in enumerate(config.sft)}
+    for key, count in {**shared, "rl.tasks": config.rl.tasks}.items():
+        if count < ranks:
+            raise ConfigError(f"{key}: {count} cannot be shared out among {ranks} ranks")
+
+
+def _record(config: Config, command: str, folder: Path) -> dict[str, Any]:
+    """Where the run comes from, for its results; a resumed run keeps the command that began it."""
+    earlier = folder / RESULTS_NAME
+    if earlier.exists():
+        command = json.loads(earlier.read_text(encoding="utf-8")).get("command", command)
+    notes = []
+    environment = config.environment
+    if config.sft or config.rl.updates:
+        if environment.options.get("allow_test_data"):
+            data = environment.options.get("dataset", environment.id)
+            notes.append(f"trained on the benchmark's test data ({data}): no score on it says how good the model is")
+        elif environment.train_split == environment.eval_split:
+            notes.append(f"trained and evaluated on the same split, {environment.eval_split}")
+    return {"provenance": provenance(), "command": command, "notes": notes}
 
 
 def _rollout_metrics(rollouts: list[Rollout], batch: Batch, unweighted: Tensor) -> dict[str, float]:

@@ -11,9 +11,11 @@ from transformers.cache_utils import Cache, DynamicLayer
 _FIRST = 256  # columns of the first buffer
 
 
-class _GrowingLayer(DynamicLayer):  # type: ignore[misc]
+class _GrowingLayer(DynamicLayer):  # type: ignore[no-untyped-call]
     """Keys and values in buffers that double when full: appending a column copies that column alone."""
 
+    keys: Any  # (B, heads, columns, width), of which the first `length` columns are written
+    values: Any
     length = 0
 
     def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
@@ -42,7 +44,7 @@ def _buffer(states: Tensor, columns: int, keep: int = 0) -> Tensor:
 
 def growing_cache(layers: int) -> Cache:
     """An empty cache for ``layers`` full-attention layers. ``batch_select_indices`` repeats and drops rows."""
-    return Cache(layers=[_GrowingLayer() for _ in range(layers)])
+    return Cache(layers=[_GrowingLayer() for _ in range(layers)])  # type: ignore[no-untyped-call]
 
 
 def supports(config: Any) -> bool:
@@ -53,6 +55,7 @@ def supports(config: Any) -> bool:
 
 def select_rows(cache: Cache, rows: Tensor) -> None:
     """Keep (or repeat) the given rows, in that order."""
-    for layer in cache.layers:
+    layers: Any = cache.layers
+    for layer in layers:
         layer.keys = torch.index_select(layer.keys, 0, rows)
         layer.values = torch.index_select(layer.values, 0, rows)

@@ -15,8 +15,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from rest_agent.config import ConfigError
-from rest_agent.sampling.cache import growing_cache, select_rows, supports
+from rest_agent.sampling.cache import growing_cache, select_rows
 
 _COMPACT_BELOW = 0.75  # drop finished rows once fewer than this share still run
 
@@ -41,6 +40,8 @@ class Sampling:
     max_reply_tokens: int
     max_tokens: int
     """Tokens of a whole conversation; a longer one is left where it stands."""
+    rows: int = 256
+    """Conversations that advance together; fewer need less memory."""
 
 
 @dataclass
@@ -57,9 +58,7 @@ class _Row:
 def decode(
     model: Any, speakers: Sequence[Speaker], sampling: Sampling, end_id: int, pad_id: int, generator: torch.Generator
 ) -> None:
-    """Run every conversation to its end. Equal prompts are prefilled once."""
-    if not supports(model.config):
-        raise ConfigError("model.path: models with sliding-window or linear attention layers cannot be sampled yet")
+    """Run every conversation to its end. Equal prompts are prefilled once; all must be shorter than ``max_tokens``."""
     rows = [_Row(speaker, len(speaker.prompt)) for speaker in speakers]
     logits, cache, pads = _prefill(model, [row.speaker.prompt for row in rows], pad_id)
     column = cache.get_seq_length()
@@ -80,7 +79,7 @@ def decode(
         ids = torch.tensor([[pad_id if token is None else token] for token in nexts], device=pads.device)
         logits = model(
             input_ids=ids,
-            attention_mask=allowed[..., : column + 1],
+            attention_mask=_mask(model, allowed[..., : column + 1]),
             position_ids=(column - pads)[:, None],
             past_key_values=cache,
             use_cache=True,
@@ -102,7 +101,7 @@ def _prefill(model: Any, prompts: Sequence[list[int]], pad_id: int) -> tuple[Ten
     cache = growing_cache(model.config.num_hidden_layers)
     logits = model(
         input_ids=ids,
-        attention_mask=mask[:, None],
+        attention_mask=_mask(model, mask[:, None]),
         position_ids=(columns - pads[:, None]).clamp(min=0),
         past_key_values=cache,
         use_cache=True,
@@ -117,6 +116,14 @@ def _prefill(model: Any, prompts: Sequence[list[int]], pad_id: int) -> tuple[Ten
 def _columns(pads: Tensor, width: int) -> Tensor:
     """(B, 1, 1, width) bool: the columns a row may attend to."""
     return (torch.arange(width, device=pads.device) >= pads[:, None])[:, None, None, :]
+
+
+def _mask(model: Any, allowed: Tensor) -> Tensor:
+    """``allowed`` in the form the model's attention takes it: eager attention adds its mask to the scores."""
+    if model.config._attn_implementation != "eager":
+        return allowed
+    least = torch.finfo(model.dtype).min
+    return torch.zeros_like(allowed, dtype=model.dtype).masked_fill_(~allowed, least)
 
 
 def _sample(logits: Tensor, temperature: float, generator: torch.Generator) -> tuple[list[int], list[float]]:
