@@ -96,6 +96,9 @@ class SFTStage:
     batch: int = 48
     """Demonstrations per update, over all ranks."""
     learning_rate: float = 3e-3
+    """The highest: it rises to it over ``warmup`` updates, then falls on a cosine to ``final_rate`` of it."""
+    warmup: int = 10
+    final_rate: float = 0.1
     noise: float = 0.0
     """How often the demonstrator errs."""
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -234,8 +237,8 @@ class Config:
     model: ModelConfig = field(default_factory=ModelConfig)
     environment: EnvironmentConfig = field(default_factory=EnvironmentConfig)
     sft: tuple[SFTStage, ...] = (
-        SFTStage(updates=120, batch=48, options={"starter": {"turns": 1}}, show_tools=False),
-        SFTStage(updates=200, batch=24, noise=0.25),
+        SFTStage(updates=300, batch=16, final_rate=0.5, options={"starter": {"turns": 1}}, show_tools=False),
+        SFTStage(updates=100, batch=16, noise=0.25),
     )
     rl: RLConfig = field(default_factory=RLConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)

@@ -18,9 +18,9 @@ from rest_agent.sampling.cache import supports
 ROLE_TOKENS = ("<|system|>", "<|user|>", "<|assistant|>", "<|tool|>", "<|tools|>")
 END, PAD = "<|end|>", "<|pad|>"
 TAG_TOKENS = ("<think>", "</think>", "<tool_call>", "</tool_call>", "<response>", "</response>")
-# Words keep their underscores and digits stand alone, so that a name is the same token in a sentence, in JSON (where a
-# quote stands before it) and in Python syntax.
-_PIECES = Regex(r" ?\p{L}[\p{L}_]*| ?\p{N}|[^\S\n]*[^\s\p{L}\p{N}]+|\n+|\s+")
+# A word keeps its underscores and the quote before it, so that a quoted name is the same token in a sentence and in
+# JSON, right behind the word that says what it names; numbers up to 99 are one token. Both make copying easy to learn.
+_PIECES = Regex(r" ?\"?\p{L}[\p{L}_]*| ?\p{N}{1,2}|[^\S\n]*[^\s\p{L}\p{N}]+|\n+|\s+")
 
 
 def train_tokenizer(texts: Iterable[str], vocabulary: int) -> Any:

@@ -7,6 +7,7 @@ what the interrupted one would have drawn.
 from __future__ import annotations
 
 import json
+import math
 import signal
 import time
 from collections import Counter
@@ -122,7 +123,8 @@ class Run:
                 losses.append(sft_loss(model, part.to(self.device), denominator))
                 return losses[-1]
 
-            rate = stage.learning_rate * _cosine(update / stage.updates)
+            warm = min(1.0, (update + 1) / max(1, stage.warmup))
+            rate = stage.learning_rate * warm * _cosine(update / stage.updates, stage.final_rate)
             norm = engine.update(self.engine, self._micro_batches(batch), forward, rate)
             loss = self._mean_over_ranks(torch.stack(losses).detach().sum())
             self._report(phase, update, {"loss": loss, "grad_norm": norm, "learning_rate": rate})
@@ -395,6 +397,7 @@ def _rollout_metrics(rollouts: list[Rollout], batch: Batch, unweighted: Tensor) 
     return metrics | {f"weight/{r.name.lower()}": float(shares[r]) / total for r in Region if r and shares[r]}
 
 
-def _cosine(progress: float) -> float:
-    """From 1 down to 0.1."""
-    return 0.1 + 0.9 * 0.5 * (1 + float(np.cos(np.pi * progress)))
+def _cosine(progress: float, final: float) -> float:
+    """From 1 down to ``final``."""
+    return final + (1 - final) * 0.5 * (1 + math.cos(math.pi * progress))
+
