@@ -20,10 +20,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the source, so that building leaves nothing behind."""
     copy = tmp_path_factory.mktemp("source")
     for name in ("pyproject.toml", "README.md", "LICENSE"):
-        if (ROOT / name).exists():
-            shutil.copy(ROOT / name, copy)
-        else:
-            (copy / name).touch()
+        shutil.copy(ROOT / name, copy)
     for name in PACKAGES:
         shutil.copytree(ROOT / name, copy / name, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
     return copy
@@ -48,9 +45,18 @@ def test_the_wheel_holds_every_module_and_data_file(source: Path, wheel: list[st
         for path in (source / folder).rglob("*")
         if path.is_file() and (path.suffix in DATA | {".py"}) and "__pycache__" not in path.parts
     }
-    assert "tooluse_gym/py.typed" in expected
-    assert "tooluse_gym/envs/bfcl/__init__.py" in expected
+    named = (
+        "tooluse_gym/py.typed",
+        "tooluse_gym/envs/bfcl/__init__.py",
+        "rest_agent/py.typed",
+        "rest_agent/templates/compact.jinja",
+    )
+    assert set(named) - expected == set()
     assert expected - set(wheel) == set()
+
+
+def test_the_wheel_holds_the_licence(wheel: list[str]) -> None:
+    assert [name for name in wheel if name.endswith(".dist-info/licenses/LICENSE")]
 
 
 def test_the_wheel_holds_nothing_else(wheel: list[str]) -> None:
