@@ -32,7 +32,8 @@ _PROBE_TOOL = {
         "parameters": {"type": "object", "properties": {"probe": {"type": "string"}}, "required": ["probe"]},
     },
 }
-_OPEN_THOUGHT = re.compile(r"<think>\s*\Z")
+_THINK = "<think>"
+_OPEN_THOUGHT = re.compile(rf"{_THINK}\s*\Z")
 
 
 class Chat:
@@ -97,8 +98,11 @@ class Chat:
 
     def reply(self, text: str) -> list[int]:
         """Ids of a reply that nobody sampled (a demonstration), its end token included."""
+        if self.reply_prefix:  # the thought is open already: go on with it, or close it at once
+            thinks = text.startswith(_THINK)
+            text = text.removeprefix(_THINK).lstrip() if thinks else f"\n</think>\n{text}"
         # Behind a special token, as tokenizers of the SentencePiece kind put a blank before the first word of a text.
-        ids = self._encode(self.tokenizer.decode([self.end_id]) + text.removeprefix(self.reply_prefix))
+        ids = self._encode(self.tokenizer.decode([self.end_id]) + text)
         return [*ids[1:], self.end_id]
 
     def _probe_results(self) -> list[Message]:

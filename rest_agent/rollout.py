@@ -149,6 +149,11 @@ class Arena:
         self.chat = chat
         self.text_of = text_of
         self._format = get_format(config.format)
+        if chat.reply_prefix and self._format.parse(f"{chat.reply_prefix}\n</think>\nhi").think is None:
+            raise ConfigError(
+                f"environment.format: {config.format} has no place for the thought that the model's chat template "
+                "opens; use hermes or toolrl, or switch thinking off in model.template_variables"
+            )
         self._envs: list[ToolUseEnv] = []
 
     def rollouts(

@@ -1,0 +1,325 @@
+"""Token in, token out: what was sampled is what is trained on, in every format under every template."""
+
+from __future__ import annotations
+
+import dataclasses
+from itertools import groupby
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from rest_agent.batch import Rollout, collate, pad
+from rest_agent.config import ConfigError
+from rest_agent.losses import token_log_probs
+from rest_agent.regions import Region
+from rest_agent.rollout import Arena, Conversation, Start, make_env
+from rest_agent.sampling.decode import Sampling
+from rest_agent.sft import next_token_logits
+from tooluse_gym import trajectory
+from tooluse_gym.formats import FORMATS
+
+FAMILIES = ("qwen", "llama", "thinking", "own")
+# A template that opens <think> needs a format that has a place for the thought.
+COMBINATIONS = [
+    (family, format)
+    for family in FAMILIES
+    for format in FORMATS
+    if family != "thinking" or format in ("toolrl", "hermes")
+]
+SAMPLING = Sampling(temperature=1.0, max_reply_tokens=120, max_tokens=2400)
+
+
+def _generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def _start(arena: Arena, task: str) -> Start:
+    env = arena._take(1)[0]
+    return arena._start(env, task_id=task)
+
+
+def _spans(rollout: Rollout) -> list[tuple[bool, list[int]]]:
+    """Runs of tokens that were sampled (True) or heard."""
+    pairs = zip(rollout.loss_mask.tolist(), rollout.token_ids.tolist(), strict=True)
+    return [(sampled, [index for _, index in group]) for sampled, group in groupby(pairs, lambda pair: pair[0])]
+
+
+@pytest.fixture(scope="module", params=COMBINATIONS, ids="-".join)
+def sampled(request: pytest.FixtureRequest, players: Any, scripted: Any) -> tuple[Any, Arena, Any, list[Rollout]]:
+    """Rollouts of a model that mostly follows a demonstration: some rows call tools, some go astray."""
+    family, format = request.param
+    player = players[family]
+    arena = player.arena(format, tools_from="template" if format == "hermes" else "system")
+    demonstration = arena.demonstration(seed=3, noise=0.0)
+    model = scripted(player.model, demonstration.token_ids, strength=11.0)
+    starts = [_start(arena, demonstration.task_id)] * 5 + arena.sample_tasks("train", 1, 2)
+    return player, arena, model, arena.rollouts(model, starts, SAMPLING, _generator())
+
+
+def test_rows_differ_and_some_call_tools(sampled: Any) -> None:
+    rollouts = sampled[-1]
+    assert max(rollout.calls for rollout in rollouts) > 0
+    assert len({len(rollout) for rollout in rollouts}) > 2
+    assert any(len(_spans(rollout)) > 4 for rollout in rollouts)
+
+
+def test_the_samplers_log_probs_are_the_trainers(sampled: Any) -> None:
+    """Left padding, cache, heard tokens and dropped rows on one side; a plain forward pass on the other."""
+    _, _, model, rollouts = sampled
+    batch = collate(rollouts, 0, torch.zeros(len(rollouts)), pad([r.loss_mask for r in rollouts]).float())
+    with torch.no_grad():
+        logits, heard = next_token_logits(model, batch)
+    found = token_log_probs(logits, batch.token_ids[:, heard:])
+    mask = batch.loss_mask[:, heard:]
+    torch.testing.assert_close(found[mask], batch.old_log_probs[:, heard:][mask], rtol=1e-4, atol=2e-5)
+    assert batch.loss_mask[:, :heard].sum() == 0
+
+
+def test_what_was_not_sampled_is_the_templates_own_text(sampled: Any) -> None:
+    player, arena, _, rollouts = sampled
+    for rollout in rollouts:
+        spans = _spans(rollout)
+        record = rollout.trajectory
+        assert record is not None
+        env = arena._take(1)[0]
+        env.reset(options={"task_id": rollout.task_id})
+        tools = list(env.tools) if arena.chat.show_tools else None
+        opening = player.tokenizer.apply_chat_template(
+            list(record.opening), tools=tools, add_generation_prompt=True, tokenize=False
+        )
+        assert spans[0] == (False, player.tokenizer.encode(opening, add_special_tokens=False))
+        for (_, heard), step in zip(spans[2::2], record.steps, strict=False):
+            after = arena.chat.continuation(step.observation)
+            assert heard in (after, [arena.chat.end_id, *after])
+            text = player.text_of.read(heard)[0]
+            for message in step.observation:
+                assert message["content"].strip() in text or message["role"] == "tool"  # may be quoted as JSON
+
+
+def test_the_environment_got_the_bytes_that_were_sampled(sampled: Any) -> None:
+    player, arena, _, rollouts = sampled
+    for rollout in rollouts:
+        replies = [ids for was_sampled, ids in _spans(rollout) if was_sampled]
+        record = rollout.trajectory
+        assert record is not None
+        for ids, step in zip(replies, record.steps, strict=False):
+            spoken = ids[:-1] if ids[-1] == arena.chat.end_id else ids
+            assert step.action == arena.chat.reply_prefix + player.text_of.read(spoken)[0]
+        assert len(replies) == len(record.steps) or (rollout.truncated and len(replies) == len(record.steps) + 1)
+
+
+def test_regions_stand_where_tokens_were_sampled(sampled: Any) -> None:
+    player, arena, _, rollouts = sampled
+    names: set[str] = set()
+    for rollout in rollouts:
+        assert torch.equal(rollout.regions != Region.NONE, rollout.loss_mask)
+        ends = (rollout.token_ids == arena.chat.end_id) & rollout.loss_mask
+        assert torch.equal(rollout.regions == Region.END, ends)
+        assert rollout.log_probs[~rollout.loss_mask].abs().sum() == 0
+        texts = [
+            player.text_of.read([index for _, index in group])[0]
+            for region, group in groupby(
+                zip(rollout.regions.tolist(), rollout.token_ids.tolist(), strict=True), lambda pair: pair[0]
+            )
+            if region == Region.NAME
+        ]
+        names |= {name for text in texts for name in _tool_names(arena) if name in text}
+    assert names
+
+
+def _tool_names(arena: Arena) -> set[str]:
+    env = arena._take(1)[0]
+    return set(env.unwrapped._running.judge.agent.tools)  # type: ignore[attr-defined]
+
+
+def test_the_whole_conversation_is_what_the_template_would_render(sampled: Any) -> None:
+    """Where a template rewrites nothing, an episode reads as if it had been rendered at once."""
+    player, arena, _, rollouts = sampled
+    compared = 0
+    for rollout in rollouts:
+        record = rollout.trajectory
+        assert record is not None
+        said = [step.action for step in record.steps]
+        if rollout.truncated or any("</think>" in text or text != text.strip() for text in said):
+            continue
+        env = arena._take(1)[0]
+        env.reset(options={"task_id": rollout.task_id})
+        whole = player.tokenizer.apply_chat_template(
+            list(record.conversation), tools=list(env.tools) if arena.chat.show_tools else None, tokenize=False
+        )
+        text = player.text_of.read(rollout.token_ids.tolist())[0]
+        assert whole.startswith(text)
+        compared += 1
+    if not arena.chat.reply_prefix and arena.config.format in ("structured", "pythonic"):  # these have no thoughts
+        assert compared
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_segmentation_that_no_tokenizer_would_choose_survives(family: str, players: Any, scripted: Any) -> None:
+    player = players[family]
+    arena = player.arena()
+    expected = _spelled_out(arena, player)
+    model = scripted(player.model, expected.token_ids, strength=60.0)
+    sampling = dataclasses.replace(SAMPLING, max_reply_tokens=500)
+    (rollout,) = arena.rollouts(model, [_start(arena, expected.task_id)], sampling, _generator())
+    assert torch.equal(rollout.token_ids, expected.token_ids)
+    assert torch.equal(rollout.loss_mask, expected.loss_mask)
+    assert rollout.valid
+    text = player.text_of.read(rollout.token_ids[rollout.loss_mask].tolist())[0]
+    canonical = player.tokenizer.encode(text, add_special_tokens=False)
+    assert len(canonical) < int(rollout.loss_mask.sum())
+
+
+def test_a_thought_that_the_template_opens_needs_a_format_with_thoughts(players: Any) -> None:
+    with pytest.raises(ConfigError, match=r"environment\.format: pythonic has no place for the thought"):
+        players["thinking"].arena("pythonic")
+    for format in ("hermes", "toolrl"):
+        demonstration = players["thinking"].arena(format).demonstration(seed=3, noise=0.0)
+        assert demonstration.valid
+        assert demonstration.reward == pytest.approx(1.0)  # every reply obeys its format in full
+
+
+def _spelled_out(arena: Arena, player: Any) -> Rollout:
+    """A demonstration whose replies are spelled with one token per byte."""
+    by_byte = {}
+    for index in range(len(player.tokenizer)):
+        piece = player.text_of.token_bytes(index)
+        if len(piece) == 1:
+            by_byte[piece] = index
+    env = arena._take(1)[0]
+    recorded = arena.demonstration(seed=5, noise=0.0)
+    record = recorded.trajectory
+    assert record is not None
+    env.reset(options={"task_id": recorded.task_id})
+    conversation = Conversation(env, arena.transcript())
+    for step in record.steps:
+        said = step.action.removeprefix(arena.chat.reply_prefix).encode()
+        ids = [by_byte[bytes([byte])] for byte in said] + [arena.chat.end_id]
+        conversation.spoke(ids, [0.0] * len(ids))
+    return conversation.rollout()
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_recorded_episodes_replay_in_a_fresh_environment(
+    family: str, players: Any, scripted: Any, tmp_path: Any
+) -> None:
+    arena = players[family].arena()
+    demonstration = arena.demonstration(seed=3, noise=0.0)
+    model = scripted(players[family].model, demonstration.token_ids, strength=11.0)
+    rollouts = arena.rollouts(model, [_start(arena, demonstration.task_id)] * 3, SAMPLING, _generator(1))
+    trajectory.save(tmp_path / "episodes.jsonl", [r.trajectory for r in rollouts if r.trajectory])
+    for record, rollout in zip(trajectory.load(tmp_path / "episodes.jsonl"), rollouts, strict=True):
+        again = trajectory.replay(record)
+        assert again.verdict == record.verdict
+        assert again.reward == pytest.approx(rollout.reward)
+
+
+def test_a_reply_that_never_ends_is_cut_and_counted(players: Any) -> None:
+    arena = players["qwen"].arena()
+    sampling = dataclasses.replace(SAMPLING, max_reply_tokens=7)
+    rollouts = arena.rollouts(players["qwen"].model, arena.sample_tasks("train", 0, 3), sampling, _generator())
+    for rollout in rollouts:
+        replies = [ids for was_sampled, ids in _spans(rollout) if was_sampled]
+        cut = [ids for ids in replies if ids[-1] != arena.chat.end_id]
+        assert all(len(ids) <= 7 for ids in replies)
+        assert all(len(ids) == 7 for ids in cut)
+        assert rollout.truncated == bool(cut)
+        for number, ids in enumerate(replies[:-1]):
+            heard = _spans(rollout)[2 * number + 2][1]
+            assert (heard[0] == arena.chat.end_id) == (ids in cut)  # the end it did not say is put in, unsampled
+
+
+def test_an_episode_that_grows_too_long_is_cut_within_its_bound(players: Any, scripted: Any) -> None:
+    player = players["own"]
+    arena = player.arena()
+    demonstration = arena.demonstration(seed=3, noise=0.0)
+    model = scripted(player.model, demonstration.token_ids, strength=60.0)
+    start = _start(arena, demonstration.task_id)
+    (whole,) = arena.rollouts(model, [start], SAMPLING, _generator())
+    assert whole.valid
+    changes = (whole.loss_mask[1:] != whole.loss_mask[:-1]).nonzero().flatten() + 1
+    for limit in sorted({int(at) + 1 for at in changes[:4]} | {len(whole) - 1, len(whole)}):
+        (rollout,) = arena.rollouts(model, [start], dataclasses.replace(SAMPLING, max_tokens=limit), _generator())
+        cut = limit < len(whole)
+        assert len(rollout) <= limit
+        assert rollout.truncated == cut
+        assert rollout.valid == (not cut)
+        assert rollout.loss_mask[-1]
+        assert torch.equal(rollout.token_ids, whole.token_ids[: len(rollout)])
+        assert torch.equal(rollout.loss_mask, whole.loss_mask[: len(rollout)])
+        assert rollout.reward_terms.keys() == whole.reward_terms.keys()
+
+
+def test_openings_that_do_not_fit_are_counted_or_refused(players: Any) -> None:
+    arena = players["own"].arena()
+    starts = arena.sample_tasks("train", 0, 6)
+    lengths = sorted(len(Conversation(_restored(arena, start), arena.transcript()).prompt) for start in starts)
+    between = (lengths[0] + lengths[-1]) // 2 + 1
+    sampling = dataclasses.replace(SAMPLING, max_tokens=between)
+    rollouts = arena.rollouts(players["own"].model, starts, sampling, _generator())
+    unplayed = [rollout for rollout in rollouts if not rollout.loss_mask.any()]
+    assert len(unplayed) == sum(length >= between for length in lengths)
+    assert all(rollout.truncated and len(rollout) == between and rollout.reward == 0 for rollout in unplayed)
+    with pytest.raises(ConfigError, match=r"rl\.max_tokens: the openings of all 6 episodes have 10 tokens or more"):
+        arena.rollouts(players["own"].model, starts, dataclasses.replace(SAMPLING, max_tokens=10), _generator())
+
+
+def _restored(arena: Arena, start: Start) -> Any:
+    env = arena._take(1)[0]
+    env.restore(start.snapshot)
+    return env
+
+
+def test_few_rows_at_a_time_give_the_same_greedy_episodes(players: Any) -> None:
+    arena = players["llama"].arena()
+    starts = arena.sample_tasks("train", 0, 5)
+    ids: list[list[Tensor]] = []
+    for rows in (1, 2, 5):
+        sampling = Sampling(temperature=0.0, max_reply_tokens=30, max_tokens=2400, rows=rows)
+        found = arena.rollouts(players["llama"].model, starts, sampling, _generator())
+        ids.append([rollout.token_ids for rollout in found])
+    for other in ids[1:]:
+        assert all(torch.equal(one, two) for one, two in zip(ids[0], other, strict=True))
+
+
+def test_tools_that_appear_later_are_told_where_the_template_shows_tools(players: Any) -> None:
+    """The template's list of tools stands at the very beginning, which has been said already."""
+    from tooluse_gym.formats import Call
+    from tooluse_gym.messages import user
+    from tooluse_gym.tasks import Task, TaskList, Turn
+
+    arena = players["qwen"].arena()
+    env = arena._take(1)[0]
+    turns = (Turn((user("look around"),)), Turn((user("now you can"),), ((Call("pwd"),),), ("pwd",)))
+    env.tasks = TaskList([Task("reveal", turns, ("GorillaFileSystem",), tools=("ls", "pwd"))])
+    env.split = "train"
+    env.reset(options={"task_id": "reveal"})
+    conversation = Conversation(env, arena.transcript())
+    said = arena.chat.reply("I cannot.")
+    heard = conversation.spoke(said, [0.0] * len(said))
+    assert heard is not None
+    text = players["qwen"].text_of.read(heard)[0]
+    assert "These tools are now available as well:" in text
+    assert '"name": "pwd"' in text
+    assert '"name": "ls"' not in text
+    assert text.index('"pwd"') < text.index("now you can")
+
+
+@pytest.mark.parametrize(
+    ("environment", "message"),
+    [
+        ({"id": "NoSuchEnv-v0"}, r"environment\.id: .*NoSuchEnv"),
+        ({"id": "CartPole-v1", "options": {}}, r"environment\."),
+        ({"options": {"datset": "base"}}, r"environment\.options: .*datset"),
+        ({"options": {"dataset": "bases"}}, r"environment\.options: unknown dataset 'bases'"),
+        ({"format": "xml"}, r"environment\.options: unknown reply format 'xml'"),
+    ],
+    ids=["unknown id", "other kind", "unknown option", "unknown dataset", "unknown format"],
+)
+def test_environments_that_cannot_be_made_name_the_key(environment: dict[str, Any], message: str) -> None:
+    from rest_agent.config import EnvironmentConfig
+
+    with pytest.raises(ConfigError, match=message):
+        make_env(EnvironmentConfig(**environment))
