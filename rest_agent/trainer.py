@@ -400,4 +400,3 @@ def _rollout_metrics(rollouts: list[Rollout], batch: Batch, unweighted: Tensor) 
 def _cosine(progress: float, final: float) -> float:
     """From 1 down to ``final``."""
     return final + (1 - final) * 0.5 * (1 + math.cos(math.pi * progress))
-

@@ -106,7 +106,7 @@ def test_the_report_says_what_a_colleague_would_ask(folder: Path) -> None:
         "deepspeed train_agent.py --config runs/small/config.yaml",
         "deepspeed train_agent.py --resume runs/small",
         'AutoModelForCausalLM.from_pretrained("runs/small/checkpoints/step-000180")',
-        "micro_batch_tokens: 16384",
+        f"micro_batch_tokens: {Config().optimizer.micro_batch_tokens}",
     ):
         assert expected in text
     assert str(Path.cwd()) not in text
