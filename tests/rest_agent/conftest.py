@@ -92,7 +92,7 @@ def _make(family: str, texts: Sequence[str]) -> tuple[Any, Any]:
     rows = len(tokenizer) + 5  # models pad their embeddings
     config: Any
     if family == "llama":
-        config = LlamaConfig(vocab_size=rows, tie_word_embeddings=False, attn_implementation="eager", **SHAPE)
+        config = LlamaConfig(vocab_size=rows, tie_word_embeddings=False, **SHAPE)
         return LlamaForCausalLM(config), tokenizer
     config = Qwen3Config(vocab_size=rows, tie_word_embeddings=family == "qwen", **SHAPE)
     return Qwen3ForCausalLM(config), tokenizer
@@ -135,6 +135,8 @@ def players(folders: dict[str, Path]) -> dict[str, Player]:
     found = {}
     for family, folder in folders.items():
         model, tokenizer = policy.load(folder, "float32")
+        if family == "llama":
+            model.set_attn_implementation("eager")
         found[family] = Player(model.eval().requires_grad_(False), tokenizer, TokenText(tokenizer))
     return found
 
