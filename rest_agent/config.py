@@ -18,6 +18,7 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 import yaml
 
 T = TypeVar("T")
+QUICKSTART = Path(__file__).with_name("quickstart.yaml")
 
 
 class ConfigError(ValueError):
@@ -148,12 +149,12 @@ class WeightsConfig:
 class RLConfig:
     """ResT over GRPO."""
 
-    updates: int = 60
+    updates: int = 100
     tasks: int = 16
     """Tasks per update, over all ranks."""
     group: int = 8
     """Rollouts per task."""
-    learning_rate: float = 3e-4
+    learning_rate: float = 1e-6
     warmup: int = 5
     """Updates over which the learning rate rises from 0."""
     temperature: float = 1.0
@@ -166,8 +167,8 @@ class RLConfig:
     """Passes over each batch of rollouts."""
     minibatches: int = 1
     """Optimizer steps per pass."""
-    max_reply_tokens: int = 96
-    max_tokens: int = 1024
+    max_reply_tokens: int = 1024
+    max_tokens: int = 8192
     """Tokens of a whole episode; a longer one is cut and counts as truncated."""
     decode_rows: int = 256
     """Episodes that a rank plays side by side, in evaluation too; fewer need less memory."""
@@ -190,7 +191,7 @@ class OptimizerConfig:
     betas: tuple[float, float] = (0.9, 0.95)
     weight_decay: float = 0.0
     max_grad_norm: float = 1.0
-    micro_batch_tokens: int = 4096
+    micro_batch_tokens: int = 16384
     """Tokens (padding included) of one forward pass of a rank."""
 
     def __post_init__(self) -> None:
@@ -215,10 +216,10 @@ class EvalConfig:
 
 @dataclass(frozen=True)
 class RunConfig:
-    name: str = "quickstart"
+    name: str = "run"
     folder: str = "runs"
     seed: int = 0
-    save_every: int = 20
+    save_every: int = 50
     """Updates between checkpoints."""
     keep: int = 2
     """Checkpoints kept."""
@@ -232,14 +233,12 @@ class RunConfig:
 
 @dataclass(frozen=True)
 class Config:
-    """Everything a run is made of. The default is the quickstart."""
+    """Everything a run is made of. The defaults suit a pretrained model; ``quickstart.yaml`` makes one from scratch."""
 
     model: ModelConfig = field(default_factory=ModelConfig)
     environment: EnvironmentConfig = field(default_factory=EnvironmentConfig)
-    sft: tuple[SFTStage, ...] = (
-        SFTStage(updates=300, batch=16, final_rate=0.5, options={"starter": {"turns": 1}}, show_tools=False),
-        SFTStage(updates=100, batch=16, noise=0.25),
-    )
+    sft: tuple[SFTStage, ...] = ()
+    """Stages of the cold start, one after the other; none: training starts with reinforcement learning."""
     rl: RLConfig = field(default_factory=RLConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     evaluation: EvalConfig = field(default_factory=EvalConfig)
@@ -247,14 +246,12 @@ class Config:
 
 
 def load(path: str | Path | None = None, overrides: Sequence[str] = ()) -> Config:
-    """The default configuration, changed by a YAML file, changed by ``key.sub=value`` texts.
+    """The defaults, changed by a YAML file (the quickstart's, if none is named), changed by ``key.sub=value`` texts.
 
     Raises:
         ConfigError: the file is not YAML, a key is unknown, or a value has the wrong type. The message names the key.
     """
-    tree = to_tree(Config())
-    if path is not None:
-        tree = _merge(tree, _read(path))
+    tree = _merge(to_tree(Config()), _read(QUICKSTART if path is None else path))
     for override in overrides:
         key, equals, text = override.partition("=")
         if not equals:

@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from rest_agent.config import (
+    QUICKSTART,
     Config,
     ConfigError,
     ModelConfig,
@@ -21,8 +22,11 @@ from rest_agent.config import (
 )
 
 
-def test_without_a_file_the_default_is_loaded() -> None:
-    assert load() == Config()
+def test_without_a_file_the_quickstart_is_loaded() -> None:
+    config = load()
+    assert config == load(QUICKSTART)
+    assert config.model.path is None
+    assert [stage.show_tools for stage in config.sft] == [False, True]
 
 
 def test_round_trip_through_yaml() -> None:
@@ -51,7 +55,7 @@ def test_an_empty_file_is_the_default(tmp_path: Path) -> None:
 
 def test_overrides_go_over_the_file_and_into_lists_and_options(tmp_path: Path) -> None:
     path = tmp_path / "run.yaml"
-    path.write_text("rl: {updates: 7, group: 4}\n")
+    path.write_text("rl: {updates: 7, group: 4}\nsft: [{batch: 5}, {batch: 6}]\n")
     config = load(
         path,
         [
@@ -64,7 +68,7 @@ def test_overrides_go_over_the_file_and_into_lists_and_options(tmp_path: Path) -
         ],
     )
     assert (config.rl.updates, config.rl.group, config.rl.dual_clip) == (9, 4, None)
-    assert [stage.batch for stage in config.sft] == [Config().sft[0].batch, 2]
+    assert [stage.batch for stage in config.sft] == [5, 2]
     assert config.environment.options == {"starter": {"turns": 3}}
     assert config.optimizer.betas == (0.0, 0.5)
     assert config.run.name == "a=b"

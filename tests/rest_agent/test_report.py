@@ -81,7 +81,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_the_report_says_what_a_colleague_would_ask(folder: Path) -> None:
     text = report.write(folder).read_text(encoding="utf-8")
     for expected in (
-        "# quickstart, seed 0",
+        "# run, seed 0",
         "trained on the test file",
         "| after the cold start | greedy | 20/40 | 50.0 % | 35.2 to 64.8 | 0.500 | +50.0 (+31.8 to +63.4) |",
         "| after RL | greedy | 30/40 | 75.0 % | 59.8 to 85.8 | 0.750 | +25.0 (+8.6 to +39.0) |",
