@@ -41,7 +41,7 @@ def start_process_group() -> torch.device:
         # Its shared-memory reduction wants a C++ compiler and brings no measurable speed.
         deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
         device, backend = torch.device("cpu"), "gloo"
-    if os.environ["MASTER_PORT"] == "0":
+    if os.environ["MASTER_PORT"] == "0" and not dist.is_initialized():
         store = dist.HashStore()  # type: ignore[attr-defined]
         dist.init_process_group(backend, store=store, rank=0, world_size=1)
     deepspeed.init_distributed(dist_backend=backend, verbose=False)
