@@ -16,6 +16,8 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # DeepSpeed compiles nothing when it is installed.
 export DS_BUILD_OPS := 0
 
+FREE_PORT := import socket; s = socket.socket(); s.bind(('', 0)); print(s.getsockname()[1])
+
 .PHONY: help train test lint clean
 
 help:
@@ -23,8 +25,9 @@ help:
 	@echo "make test    install, then lint, check types and run the tests"
 	@echo "make clean   remove the virtual environment, builds and caches; runs/ stays"
 
+# A port of its own, for another run on this machine may hold the launcher's default; quiet, so that the result comes last.
 train: $(VENV)/installed-train
-	$(VENV)/bin/deepspeed train_agent.py $(ARGS)
+	$(VENV)/bin/deepspeed --quiet --master_port $$($(VENV)/bin/python -c "$(FREE_PORT)") train_agent.py $(ARGS)
 
 test: lint
 	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest

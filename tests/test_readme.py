@@ -73,6 +73,17 @@ def test_training_commands_have_valid_settings() -> None:
         load(overrides=_parse(arguments[arguments.index("train_agent.py") + 1 :]).overrides)
 
 
+def test_configuration_files_have_valid_settings(tmp_path: Path) -> None:
+    if find_spec("yaml") is None:
+        pytest.skip("the trainer is not installed")
+    from rest_agent.config import load
+
+    file = tmp_path / "my.yaml"
+    for text in blocks("yaml"):
+        file.write_text(text, encoding="utf-8")
+        load(file)
+
+
 def test_make_targets_exist() -> None:
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     assert set(re.findall(r"^ {4}make ([a-z]+)", README, re.MULTILINE)) <= targets
