@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -11,13 +11,15 @@ import torch
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
-from rest_agent.config import ConfigError, ModelConfig
+from rest_agent.config import Config, ConfigError, EnvironmentConfig, ModelConfig
 from rest_agent.regions import TokenText
+from rest_agent.rollout import make_env
 from rest_agent.sampling.cache import supports
 
 ROLE_TOKENS = ("<|system|>", "<|user|>", "<|assistant|>", "<|tool|>", "<|tools|>")
 END, PAD = "<|end|>", "<|pad|>"
 TAG_TOKENS = ("<think>", "</think>", "<tool_call>", "</tool_call>", "<response>", "</response>")
+_CORPUS = 1500  # demonstrations that a new tokenizer is trained on
 # A word keeps its underscores and the quote before it, so that a quoted name is the same token in a sentence and in
 # JSON, right behind the word that says what it names; numbers up to 99 are one token. Both make copying easy to learn.
 _PIECES = Regex(r" ?\"?\p{L}[\p{L}_]*| ?\p{N}{1,2}|[^\S\n]*[^\s\p{L}\p{N}]+|\n+|\s+")
@@ -88,6 +90,28 @@ def load(path: str | Path, dtype: str) -> tuple[Any, Any]:
     if tokenizer.pad_token_id is None:  # masked wherever it stands, so any token will do
         tokenizer.pad_token = tokenizer.eos_token or tokenizer.convert_ids_to_tokens(0)
     return model, tokenizer
+
+
+def make(config: Config, resume: Path | None) -> tuple[Any, Any]:
+    """Model and tokenizer of a run: those of its checkpoint, of ``model.path``, or new ones."""
+    path = resume or config.model.path
+    if path is None:
+        tokenizer = train_tokenizer(_corpus(config.environment), config.model.vocabulary)
+        return new_model(config.model, tokenizer), tokenizer
+    model, tokenizer = load(path, config.model.dtype)
+    if config.model.gradient_checkpointing:
+        model.gradient_checkpointing_enable({"use_reentrant": False})
+    return model, tokenizer
+
+
+def _corpus(config: EnvironmentConfig) -> Iterator[str]:
+    """What is said in demonstrations of training tasks, and the signatures of their tools."""
+    env = make_env(config)
+    for seed in range(_CORPUS):
+        env.demonstrate(seed=seed, options={"split": config.train_split})
+        yield from (message["content"] for message in env.conversation)
+        for tool in env.tools:
+            yield f"{tool['function']['name']}({', '.join(tool['function']['parameters']['properties'])})"
 
 
 def check_lengths(model: Any, max_tokens: int) -> None:

@@ -10,7 +10,6 @@ import json
 import math
 import signal
 import time
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -26,22 +25,20 @@ from tqdm import tqdm
 
 from rest_agent import checkpoint, engine, policy
 from rest_agent.advantages import group_advantages
-from rest_agent.batch import Batch, Rollout, collate, idle, informative, micro_batches, pad
+from rest_agent.batch import Batch, collate, idle, informative, micro_batches, pad
 from rest_agent.chat import Chat
 from rest_agent.config import Config, ConfigError, SFTStage
 from rest_agent.evaluate import evaluate
-from rest_agent.losses import entropy, policy_loss, token_log_probs
 from rest_agent.metrics import RunLog
 from rest_agent.provenance import provenance
-from rest_agent.regions import Region, TokenText
+from rest_agent.regions import TokenText
+from rest_agent.reinforcement import Tally, rollout_metrics
 from rest_agent.results import RESULTS_NAME
-from rest_agent.rollout import Arena, make_env
+from rest_agent.rollout import Arena
 from rest_agent.sampling.decode import Sampling
-from rest_agent.sft import demonstration_batch, next_token_logits, sft_loss
-from rest_agent.weights import region_sums, token_weights, unweighted_rows
+from rest_agent.sft import demonstration_batch, sft_loss
+from rest_agent.weights import token_weights, unweighted_rows
 from tooluse_gym import trajectory
-
-_CORPUS = 1500  # demonstrations that a new tokenizer is trained on
 
 
 class Interrupted(Exception):  # noqa: N818 (it is no error)
@@ -79,7 +76,7 @@ class Run:
         self.rank, self.ranks = dist.get_rank(), dist.get_world_size()
         torch.manual_seed(config.run.seed)
         _check_ranks(config, self.ranks)
-        model, self.tokenizer = _make_policy(config, resume)
+        model, self.tokenizer = policy.make(config, resume)
         policy.check_lengths(model, config.rl.max_tokens)
         self.parameters = sum(parameter.numel() for parameter in model.parameters())
         self.engine, self.sampler = engine.make_engine(model.to(self.device), config, settings)
@@ -151,7 +148,7 @@ class Run:
             rate = rl.learning_rate * min(1.0, (update + 1) / max(1, rl.warmup))
             metrics = self._improve(batch, rate)
 
-            metrics |= _rollout_metrics(rollouts, batch, unweighted_rows(regions, progress, rl.weights))
+            metrics |= rollout_metrics(rollouts, batch, unweighted_rows(regions, progress, rl.weights))
             metrics |= {"learning_rate": rate, "seconds_sampling": sampled_in}
             self._report("rl", update, self._mean_metrics(metrics))
             every = self.config.evaluation.every
@@ -159,13 +156,9 @@ class Run:
                 self._validate(update)
 
     def _improve(self, batch: Batch, rate: float) -> dict[str, float]:
-        """Optimizer steps on one batch of rollouts.
-
-        ``entropy/…`` is measured on the rows that carry a gradient: those of advantage 0 are left out of the forward.
-        """
+        """Optimizer steps on one batch of rollouts."""
         rl = self.config.rl
-        sums: Counter[str] = Counter()
-        by_region = torch.zeros(2, len(Region), dtype=torch.float64)
+        tally = Tally(rl)
         norm = float("nan")
         for _ in range(rl.epochs):
             for rows in torch.arange(len(batch)).tensor_split(rl.minibatches):  # as many on every rank
@@ -173,31 +166,10 @@ class Run:
                 denominator = self._mean_over_ranks(part.weights.sum()) or 1.0
 
                 def forward(model: Any, piece: Batch, denominator: float = denominator) -> Tensor:
-                    piece = piece.to(self.device)
-                    logits, heard = next_token_logits(model, piece)
-                    loss, counts = policy_loss(
-                        token_log_probs(logits, piece.token_ids[:, heard:], rl.temperature),
-                        piece.old_log_probs[:, heard:],
-                        piece.advantages,
-                        piece.weights[:, heard:],
-                        clip_low=rl.clip_low,
-                        clip_high=rl.clip_high,
-                        dual_clip=rl.dual_clip,
-                        denominator=denominator,
-                    )
-                    sums.update({name: float(value) for name, value in counts.items()} | {"loss": float(loss.detach())})
-                    regions = piece.regions[:, heard:]
-                    by_region[0] += region_sums(entropy(logits, rl.temperature), regions).cpu()
-                    by_region[1] += region_sums(torch.ones_like(regions, dtype=torch.float32), regions).cpu()
-                    return loss
+                    return tally.loss(model, piece.to(self.device), denominator)
 
                 norm = engine.update(self.engine, self._micro_batches(informative(part), batch), forward, rate)
-        tokens = max(1.0, sums["tokens"])
-        metrics = {"loss": sums["loss"], "grad_norm": norm} | {
-            name: sums[name] / tokens for name in ("clipped", "dual_clipped", "ratio", "kl")
-        }
-        means = by_region[0] / by_region[1].clamp(min=1)
-        return metrics | {f"entropy/{r.name.lower()}": float(means[r]) for r in Region if by_region[1][r] and r}
+        return {"grad_norm": norm} | tally.metrics()
 
     # Evaluation and record
 
@@ -331,25 +303,6 @@ class Run:
                 signal.signal(number, handler)
 
 
-def _make_policy(config: Config, resume: Path | None) -> tuple[Any, Any]:
-    path = resume or config.model.path
-    if path is not None:
-        model, tokenizer = policy.load(path, config.model.dtype)
-        if config.model.gradient_checkpointing:
-            model.gradient_checkpointing_enable({"use_reentrant": False})
-        return model, tokenizer
-    env = make_env(config.environment)
-    chat_texts = []
-    for seed in range(_CORPUS):
-        env.demonstrate(seed=seed, options={"split": config.environment.train_split})
-        chat_texts += [message["content"] for message in env.conversation]
-        chat_texts += [
-            f"{t['function']['name']}({', '.join(t['function']['parameters']['properties'])})" for t in env.tools
-        ]
-    tokenizer = policy.train_tokenizer(chat_texts, config.model.vocabulary)
-    return policy.new_model(config.model, tokenizer), tokenizer
-
-
 def _check_ranks(config: Config, ranks: int) -> None:
     """Every rank must have something to do in every update.
 
@@ -376,25 +329,6 @@ def _record(config: Config, command: str, folder: Path) -> dict[str, Any]:
         elif environment.train_split == environment.eval_split:
             notes.append(f"trained and evaluated on the same split, {environment.eval_split}")
     return {"provenance": provenance(), "command": command, "notes": notes}
-
-
-def _rollout_metrics(rollouts: list[Rollout], batch: Batch, unweighted: Tensor) -> dict[str, float]:
-    count = len(rollouts)
-    metrics = {
-        "reward": sum(rollout.reward for rollout in rollouts) / count,
-        "success": sum(rollout.valid for rollout in rollouts) / count,
-        "truncated": sum(rollout.truncated for rollout in rollouts) / count,
-        "steps": sum(rollout.steps for rollout in rollouts) / count,
-        "tokens_policy": float(batch.loss_mask.sum()) / count,
-        "tokens": float(batch.lengths.sum()) / count,
-        "rows_without_weight": float(unweighted.float().mean()),
-        "rows_without_advantage": float((batch.advantages == 0).float().mean()),
-    }
-    for name in rollouts[0].reward_terms:
-        metrics[f"reward/{name}"] = sum(rollout.reward_terms.get(name, 0.0) for rollout in rollouts) / count
-    shares = region_sums(batch.weights, batch.regions)
-    total = float(shares.sum()) or 1.0
-    return metrics | {f"weight/{r.name.lower()}": float(shares[r]) / total for r in Region if r and shares[r]}
 
 
 def _cosine(progress: float, final: float) -> float:
