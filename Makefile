@@ -9,13 +9,6 @@ VENV ?= .venv
 PIP_ARGS ?=
 ARGS ?=
 
-# Of packages and of the tools that build them; older versions of pip read the first for both.
-export PIP_CONSTRAINT := constraints.txt
-export PIP_BUILD_CONSTRAINT := constraints.txt
-export PIP_DISABLE_PIP_VERSION_CHECK := 1
-# DeepSpeed compiles nothing when it is installed.
-export DS_BUILD_OPS := 0
-
 FREE_PORT := import socket; s = socket.socket(); s.bind(('', 0)); print(s.getsockname()[1])
 
 .PHONY: help train test lint clean
@@ -37,12 +30,17 @@ lint: $(VENV)/installed-test
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 
+# Pins hold for the tools that build packages too (older versions of pip read them from the first variable, newer ones from
+# the second). DeepSpeed compiles nothing when it is installed.
+INSTALL = DS_BUILD_OPS=0 PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt \
+	PIP_DISABLE_PIP_VERSION_CHECK=1 $(VENV)/bin/python -m pip install $(PIP_ARGS)
+
 $(VENV)/installed-train: pyproject.toml constraints.txt | $(VENV)/bin/python
-	$(VENV)/bin/python -m pip install $(PIP_ARGS) --editable ".[train]"
+	$(INSTALL) --editable ".[train]"
 	@touch $@
 
 $(VENV)/installed-test: pyproject.toml constraints.txt | $(VENV)/bin/python
-	$(VENV)/bin/python -m pip install $(PIP_ARGS) --editable ".[train,dev]"
+	$(INSTALL) --editable ".[train,dev]"
 	@touch $@
 
 $(VENV)/bin/python:
