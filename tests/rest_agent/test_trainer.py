@@ -20,7 +20,9 @@ from rest_agent.results import read_results
 from tooluse_gym import trajectory
 
 TINY: dict[str, Any] = {
-    "environment": {"options": {"starter": {"turns": 1, "tools_shown": 1, "requests": ["post"]}}},
+    "environment": {
+        "options": {"max_steps_per_turn": 2, "starter": {"turns": 1, "tools_shown": 1, "requests": ["post"]}}
+    },
     "sft": [{"updates": 3, "batch": 6, "learning_rate": 1e-2}],
     "rl": {
         "updates": 3,
@@ -105,9 +107,11 @@ def test_any_model_trains_under_its_own_template(
     results = read_results(run)
     assert list(results.stages) == ["start", "sft", "rl"]
     assert results.updates == {"sft0": 3, "rl": 2}
-    before = AutoModelForCausalLM.from_pretrained(folders[family]).get_input_embeddings().weight
-    model = AutoModelForCausalLM.from_pretrained(_checkpoint(run))
-    assert not torch.equal(model.get_input_embeddings().weight, before)
+    before, after = (
+        next(AutoModelForCausalLM.from_pretrained(folder).parameters())
+        for folder in (folders[family], _checkpoint(run))
+    )
+    assert not torch.equal(before, after)
     tokenizer = AutoTokenizer.from_pretrained(_checkpoint(run))
     assert tokenizer.chat_template == AutoTokenizer.from_pretrained(folders[family]).chat_template
     assert (

@@ -1,0 +1,199 @@
+"""The command: mistakes are told with a remedy, and an interrupted run can be continued."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from rest_agent import cli
+from rest_agent.config import Config, ConfigError, RLConfig, SFTStage
+from rest_agent.metrics import read_log
+from rest_agent.results import read_results
+from rest_agent.trainer import _check_ranks
+
+ROOT = Path(__file__).parents[2]
+OPTIONS = {"max_steps_per_turn": 2, "starter": {"turns": 1, "tools_shown": 1, "requests": ["post"]}}
+TINY: dict[str, Any] = {
+    "environment": {"options": OPTIONS},
+    "sft": [{"updates": 60, "batch": 4, "learning_rate": 1e-2}],
+    "rl": {"updates": 1, "tasks": 2, "group": 2, "max_reply_tokens": 10, "max_tokens": 2000, "learning_rate": 1e-3},
+    "evaluation": {"tasks": 2, "sampled": False},
+    "run": {"save_every": 100, "tensorboard": False, "progress": False},
+}
+
+
+def _config(folder: Path, model: Path) -> Path:
+    folder.mkdir(exist_ok=True)
+    tree = {**TINY, "model": {"path": str(model)}}
+    tree["run"] = {**TINY["run"], "folder": str(folder / "runs")}
+    path = folder / "config.yaml"
+    path.write_text(yaml.safe_dump(tree))
+    return path
+
+
+def _environment() -> dict[str, str]:
+    own = {"RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"}  # of the test's own process group
+    return {name: value for name, value in os.environ.items() if name not in own} | {"PYTHONPATH": str(ROOT)}
+
+
+def _start(*command: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, *command],
+        cwd=ROOT,
+        env=_environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def _launch(*arguments: str) -> subprocess.Popen[str]:
+    """Under DeepSpeed's launcher, on two ranks."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    launcher = ("-m", "deepspeed.launcher.runner", "--num_accelerators", "2", "--master_port", str(port))
+    return _start(*launcher, "train_agent.py", *arguments)
+
+
+def _wait_for_updates(process: subprocess.Popen[str], runs: Path, count: int) -> Path:
+    """The run's folder, once that many updates are in its log."""
+    for _ in range(3000):
+        logs = list(runs.glob("*/metrics.jsonl"))
+        if logs and logs[0].read_bytes().count(b"\n") >= count:
+            return logs[0].parent
+        assert process.poll() is None, process.communicate()[0]
+        time.sleep(0.02)
+    raise AssertionError("the run does not begin")
+
+
+def _losses(run: Path) -> list[float]:
+    return [record.values["loss"] for record in read_log(run) if record.stage == "sft0"]
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(folders: dict[str, Path], process_group: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run of TINY on one rank, in this process."""
+    folder = tmp_path_factory.mktemp("whole")
+    assert cli.main(["--config", str(_config(folder, folders["own"]))]) == 0
+    return next((folder / "runs").iterdir())
+
+
+def test_sigterm_saves_and_the_resumed_run_is_the_same(
+    folders: dict[str, Path], uninterrupted: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    process = _start("train_agent.py", "--config", str(_config(tmp_path, folders["own"])))
+    run = _wait_for_updates(process, tmp_path / "runs", 3)
+    process.send_signal(signal.SIGTERM)
+    printed, _ = process.communicate(timeout=60)
+    assert process.returncode == 130, printed
+    done = len(_losses(run))
+    assert done < 60
+    assert f"continue with: deepspeed train_agent.py --resume {run}" in printed
+    assert (run / "checkpoints" / f"step-{done:06d}" / "manifest.json").exists()
+
+    assert cli.main(["--resume", str(run)]) == 0
+    found, expected = read_log(run), read_log(uninterrupted)
+    assert [(one.stage, one.update) for one in found] == [(one.stage, one.update) for one in expected]
+    for one, other in zip(found, expected, strict=True):
+        timeless = {name: value for name, value in other.values.items() if name != "seconds_sampling"}
+        assert {name: one.values[name] for name in timeless} == pytest.approx(timeless, rel=1e-6, abs=1e-7)
+    assert read_results(run).stages == read_results(uninterrupted).stages
+    assert list(read_results(run).stages) == ["start", "sft", "rl"]
+
+
+@pytest.mark.slow  # half a minute; the next test has two ranks too
+def test_two_ranks_make_the_updates_of_one(folders: dict[str, Path], uninterrupted: Path, tmp_path: Path) -> None:
+    process = _launch("--config", str(_config(tmp_path, folders["own"])))
+    printed, _ = process.communicate(timeout=180)
+    assert process.returncode == 0, printed
+    (run,) = (tmp_path / "runs").iterdir()
+    assert _losses(run) == pytest.approx(_losses(uninterrupted), rel=2e-3)
+    assert _losses(run)[:10] == pytest.approx(_losses(uninterrupted)[:10], rel=1e-5)
+    ours, theirs = read_results(run), read_results(uninterrupted)
+    assert ours.stages["start"] == theirs.stages["start"]  # the same tasks, in the same order, shared out
+    assert ours.command is not None
+    assert ours.command.startswith("deepspeed train_agent.py --config ")
+
+
+def test_ctrl_c_under_the_launcher_saves_on_two_ranks_at_stage_3(
+    folders: dict[str, Path], uninterrupted: Path, tmp_path: Path
+) -> None:
+    settings = tmp_path / "zero3.json"
+    settings.write_text(json.dumps({"zero_optimization": {"stage": 3}}))
+    process = _launch("--config", str(_config(tmp_path, folders["own"])), "--deepspeed_config", str(settings))
+    run = _wait_for_updates(process, tmp_path / "runs", 3)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+    printed, _ = process.communicate(timeout=90)
+    done = len(_losses(run))
+    assert done < 60
+    assert f"continue with: deepspeed train_agent.py --resume {run}" in printed
+    assert [path.name for path in (run / "checkpoints").iterdir()] == [f"step-{done:06d}"]
+
+    assert cli.main(["--resume", str(run)]) == 2  # on one rank
+    process = _launch("--resume", str(run))
+    printed, _ = process.communicate(timeout=180)
+    assert process.returncode == 0, printed
+    assert _losses(run) == pytest.approx(_losses(uninterrupted), rel=2e-3)
+    assert list(read_results(run).stages) == ["start", "sft", "rl"]
+
+
+def test_a_damaged_checkpoint_is_told_and_the_one_before_can_be_resumed(
+    uninterrupted: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(uninterrupted, run)
+    first, last = sorted((run / "checkpoints").iterdir())
+    shard = next((last / "deepspeed").glob("*optim*"))
+    shard.write_bytes(shard.read_bytes()[:-100])
+    before = {path: path.stat().st_mtime_ns for path in sorted(run.rglob("*")) if path.is_file()}
+    assert cli.main(["--resume", str(run)]) == 2
+    printed = capsys.readouterr().err
+    assert shard.name in printed
+    assert f"--resume {first}" in printed
+    assert {path: path.stat().st_mtime_ns for path in sorted(run.rglob("*")) if path.is_file()} == before
+    assert cli.main(["--resume", str(first)]) == 0
+    assert sorted((run / "checkpoints").iterdir()) == [first, last]
+    assert _losses(run) == _losses(uninterrupted)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["rl.updats=1"], "unknown key rl.updats; did you mean rl.updates?"),
+        (["--config", "nowhere.yaml"], "cannot read the configuration nowhere.yaml"),
+        (["--deepspeed_config", "nowhere.json"], "--deepspeed_config nowhere.json"),
+        (["--resume", "nowhere"], "cannot read the configuration nowhere/config.yaml"),
+        (["--resume", "nowhere", "--config", "x.yaml"], "leave --config out"),
+        (["model.path=/no/where"], "model.path: cannot load a causal language model from '/no/where'"),
+        (["environment.id=Nothing-v0"], "environment.id: "),
+        (["environment.options={datset: base}"], "environment.options: "),
+        (["rl.tasks=0"], "rl.tasks must be at least 1"),
+    ],
+    ids=lambda value: value[-1] if isinstance(value, list) else "",
+)
+def test_mistakes_are_told_and_leave_nothing_behind(
+    arguments: list[str], message: str, process_group: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main([*arguments, f"run.folder={tmp_path / 'runs'}"]) == 2
+    assert message in capsys.readouterr().err
+    assert not list(tmp_path.glob("runs/*"))
+
+
+def test_more_ranks_than_tasks_are_refused(process_group: Any) -> None:
+    with pytest.raises(ConfigError, match=r"rl\.tasks: 2 cannot be shared out among 3 ranks"):
+        _check_ranks(Config(rl=RLConfig(tasks=2)), 3)
+    with pytest.raises(ConfigError, match=r"sft\.0\.batch: 1 cannot be shared out among 2 ranks"):
+        _check_ranks(Config(sft=(SFTStage(batch=1),)), 2)
