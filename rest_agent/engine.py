@@ -6,8 +6,7 @@ import copy
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -35,9 +34,6 @@ def start_process_group() -> torch.device:
         torch.cuda.set_device(local_rank)
         device, backend = torch.device("cuda", local_rank), "nccl"
     else:
-        if "OMP_NUM_THREADS" not in os.environ:  # DeepSpeed's launcher says LOCAL_SIZE, torch's LOCAL_WORLD_SIZE
-            local_ranks = int(os.environ.get("LOCAL_WORLD_SIZE") or os.environ.get("LOCAL_SIZE", "1"))
-            torch.set_num_threads(max(1, (os.cpu_count() or 1) // local_ranks))
         # Its shared-memory reduction wants a C++ compiler and brings no measurable speed.
         deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
         device, backend = torch.device("cpu"), "gloo"
@@ -77,6 +73,20 @@ def _without_auto(settings: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def choose_threads(model: Any) -> None:
+    """Threads of this rank on CPU: its share of the cores, but one for a small model.
+
+    Its matrices are too small to share: two threads gain little on idle cores, and where anything else runs they wait
+    for each other at every operation (ten times slower was measured). Ranks use cores better.
+    """
+    if "OMP_NUM_THREADS" in os.environ:
+        return
+    # DeepSpeed's launcher says LOCAL_SIZE, torch's LOCAL_WORLD_SIZE.
+    local_ranks = int(os.environ.get("LOCAL_WORLD_SIZE") or os.environ.get("LOCAL_SIZE", "1"))
+    share = max(1, (os.cpu_count() or 1) // local_ranks)
+    torch.set_num_threads(1 if model.num_parameters() < _SMALL else share)
+
+
 def make_engine(model: Any, config: Config, settings: Mapping[str, Any]) -> tuple[Any, Sampler]:
     """A DeepSpeed engine, and the model to sample with.
 
@@ -98,6 +108,7 @@ def make_engine(model: Any, config: Config, settings: Mapping[str, Any]) -> tupl
     stage = merged.get("zero_optimization", {}).get("stage", 0)
     if stage not in (0, 1, 2, 3):
         raise ConfigError(f"--deepspeed_config: zero_optimization.stage must be 0, 1, 2 or 3, got {stage!r}")
+    choose_threads(model)
     optimizer = None if "optimizer" in merged else _optimizer(model, config.optimizer, merged)
     replica = copy.deepcopy(model).requires_grad_(False) if stage == 3 else None
     try:
@@ -171,18 +182,6 @@ class Sampler:
             for own, buffer in zip(self._replica.buffers(), module.buffers(), strict=True):
                 own.copy_(buffer)
         return self._replica.eval()
-
-
-@contextmanager
-def threads_for_decoding(model: Any) -> Iterator[None]:
-    """One thread on CPU for small models: a token's matrices are too small to share, and waiting costs more."""
-    before = torch.get_num_threads()
-    if model.device.type == "cpu" and model.num_parameters() < _SMALL:
-        torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def state_dict(engine: Any) -> dict[str, Tensor]:
