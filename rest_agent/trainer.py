@@ -84,9 +84,11 @@ class Run:
         self.progress = Progress()
         if resume is not None:
             self.progress = Progress(**checkpoint.restore(resume, self.engine))
-        self.log = RunLog(folder if self.rank == 0 else None, tensorboard=config.run.tensorboard)
         self.arena = self._arena(config.environment.options, show_tools=True)
+        if config.sft or config.rl.updates:  # may we train on these tasks at all?
+            self.arena.sample_tasks(config.environment.train_split, 0, 1)
         self.record = _record(config, command, folder)
+        self.log = RunLog(folder if self.rank == 0 else None, tensorboard=config.run.tensorboard)
         self._interrupted = False
 
     # The recipe
@@ -229,7 +231,7 @@ class Run:
     def _updates(self, phase: str, total: int) -> Iterator[int]:
         """The updates of ``phase`` that are still to be made; counts, times, saves and obeys signals between them."""
         first = self.progress.done.get(phase, 0)
-        hidden = self.rank != 0 or not self.config.run.progress
+        hidden = self.rank != 0 or not self.config.run.progress or first >= total
         bar = tqdm(range(first, total), desc=phase, initial=first, total=total, disable=hidden, unit="update")
         self._bar = bar
         for update in bar:

@@ -21,8 +21,11 @@ from rest_agent.config import Config, ConfigError, RLConfig, SFTStage
 from rest_agent.metrics import read_log
 from rest_agent.results import read_results
 from rest_agent.trainer import _check_ranks
+from tooluse_gym import trajectory
 
 ROOT = Path(__file__).parents[2]
+EXAMPLES = ROOT / "examples"
+DATA = Path(os.environ.get("TOOLUSE_TEST_DATA", ROOT / "../shared/data")).resolve() / "bfcl"
 OPTIONS = {"max_steps_per_turn": 2, "starter": {"turns": 1, "tools_shown": 1, "requests": ["post"]}}
 TINY: dict[str, Any] = {
     "environment": {"options": OPTIONS},
@@ -197,3 +200,58 @@ def test_more_ranks_than_tasks_are_refused(process_group: Any) -> None:
         _check_ranks(Config(rl=RLConfig(tasks=2)), 3)
     with pytest.raises(ConfigError, match=r"sft\.0\.batch: 1 cannot be shared out among 2 ranks"):
         _check_ranks(Config(sft=(SFTStage(batch=1),)), 2)
+
+
+@pytest.mark.parametrize("family", ["qwen", "llama"])
+def test_the_example_trains_models_of_other_makers(
+    family: str, folders: dict[str, Path], process_group: Any, tmp_path: Path
+) -> None:
+    few = ["rl.updates=1", "rl.tasks=1", "rl.group=2", "rl.max_reply_tokens=10", "rl.max_tokens=4000"]
+    few += ["evaluation.tasks=1", "environment.options.starter.tools_shown=2", f"run.folder={tmp_path}"]
+    example = ["--config", str(EXAMPLES / "qwen3_4b.yaml"), "--deepspeed_config", str(EXAMPLES / "zero3.json")]
+    assert cli.main([*example, f"model.path={folders[family]}", *few]) == 0
+    (run,) = tmp_path.iterdir()
+    assert list(read_results(run).stages) == ["start", "rl"]
+    assert json.loads((run / "deepspeed.json").read_text())["zero_optimization"]["stage"] == 3
+
+
+needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="BFCL's files are not here")
+
+
+@needs_data
+def test_the_example_evaluates_on_official_tasks(
+    folders: dict[str, Path],
+    process_group: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("TOOLUSE_BFCL_DATA", str(DATA))
+    few = ["rl.max_reply_tokens=5", "evaluation.tasks=2", "environment.options.dataset=miss_func"]
+    example = ["--config", str(EXAMPLES / "evaluate_bfcl.yaml"), f"run.folder={tmp_path}"]
+    assert cli.main([*example, f"model.path={folders['own']}", *few]) == 0
+    assert "0/2" in capsys.readouterr().out
+    (run,) = tmp_path.iterdir()
+    results = read_results(run)
+    assert results.stages["start"]["greedy"].n == 2
+    assert results.notes == []
+    assert not (run / "checkpoints").exists()
+    for record in trajectory.load(run / "evaluations" / "start-greedy.jsonl"):
+        assert record.task.startswith("multi_turn_miss_func_")
+        assert trajectory.replay(record).verdict == record.verdict
+
+
+@needs_data
+def test_training_on_official_tasks_needs_leave_and_is_noted(
+    folders: dict[str, Path], process_group: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = str(_config(tmp_path, folders["own"]))
+    options = f"dataset: base, data_dir: {DATA}, max_steps_per_turn: 2"
+    few = ["sft=[]", "rl.tasks=1", "rl.max_tokens=8000", "environment.train_split=test", "evaluation.tasks=1"]
+    assert cli.main(["--config", config, *few, f"environment.options={{{options}}}"]) == 2
+    assert "allow_test_data=True" in capsys.readouterr().err
+    assert not list((tmp_path / "runs").iterdir())
+    assert cli.main(["--config", config, *few, f"environment.options={{{options}, allow_test_data: true}}"]) == 0
+    (run,) = (tmp_path / "runs").iterdir()
+    (note,) = read_results(run).notes
+    assert note.startswith("trained on the benchmark's test data (base)")
