@@ -70,7 +70,9 @@ def test_training_commands_have_valid_settings() -> None:
     found = commands("deepspeed")
     assert len(found) >= 3
     for arguments in found:
-        load(overrides=_parse(arguments[arguments.index("train_agent.py") + 1 :]).overrides)
+        options = _parse(arguments[arguments.index("train_agent.py") + 1 :])
+        load(options.config and ROOT / options.config, options.overrides)
+        assert options.deepspeed_config is None or (ROOT / options.deepspeed_config).is_file()
 
 
 def test_configuration_files_have_valid_settings(tmp_path: Path) -> None:
