@@ -56,11 +56,16 @@ def _train(options: argparse.Namespace, command: str) -> int:
         folder = resume.parent.parent if resume.parent.name == _CHECKPOINTS else resume
         config = load(folder / _CONFIG, options.overrides)
 
+    # Read when torch starts. Threads that spin while they wait make everything ten times slower beside other programs.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # These imports take seconds: mistakes in the configuration were told before them.
     warnings.filterwarnings("ignore", module=r"torch|deepspeed|transformers")
+    from transformers.utils.logging import disable_progress_bar
+
     from rest_agent import checkpoint, engine, report
     from rest_agent.trainer import Interrupted, Run
 
+    disable_progress_bar()  # of every weights file that is written
     kept = None if resume is None else folder / _DEEPSPEED
     settings = engine.read_deepspeed_config(options.deepspeed_config or kept)
     device = engine.start_process_group()
@@ -90,6 +95,7 @@ def _train(options: argparse.Namespace, command: str) -> int:
     if engine.is_first():
         report.write(folder)
         print(report.summary(folder))
+        print(f"The report: {folder / 'report.md'}")
     return 0
 
 

@@ -6,7 +6,8 @@ import copy
 import json
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -28,16 +29,17 @@ Forward = Callable[[Any, Item], Tensor]
 def start_process_group() -> torch.device:
     """Join the launcher's process group (or be a group of one) and return this rank's device."""
     if "RANK" not in os.environ:  # started without the launcher
-        os.environ.update(RANK="0", LOCAL_RANK="0", WORLD_SIZE="1", MASTER_ADDR="127.0.0.1", MASTER_PORT="0")
+        os.environ.update(RANK="0", LOCAL_RANK="0", WORLD_SIZE="1", MASTER_ADDR="127.0.0.1", MASTER_PORT="29500")
     local_rank = int(os.environ["LOCAL_RANK"])
     if torch.cuda.is_available():
         torch.cuda.set_device(local_rank)
         device, backend = torch.device("cuda", local_rank), "nccl"
     else:
+        choose_threads()
         # Its shared-memory reduction wants a C++ compiler and brings no measurable speed.
         deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
         device, backend = torch.device("cpu"), "gloo"
-    if os.environ["MASTER_PORT"] == "0" and not dist.is_initialized():
+    if os.environ["WORLD_SIZE"] == "1" and not dist.is_initialized():  # needs no port, which another run may hold
         store = dist.HashStore()  # type: ignore[attr-defined]
         dist.init_process_group(backend, store=store, rank=0, world_size=1)
     deepspeed.init_distributed(dist_backend=backend, verbose=False)
@@ -73,18 +75,24 @@ def _without_auto(settings: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def choose_threads(model: Any) -> None:
-    """Threads of this rank on CPU: its share of the cores, but one for a small model.
+def choose_threads() -> None:
+    """This rank's share of the cores, on CPU; ``OMP_NUM_THREADS`` has the last word."""
+    if "OMP_NUM_THREADS" not in os.environ:
+        # DeepSpeed's launcher says LOCAL_SIZE, torch's LOCAL_WORLD_SIZE.
+        local_ranks = int(os.environ.get("LOCAL_WORLD_SIZE") or os.environ.get("LOCAL_SIZE", "1"))
+        torch.set_num_threads(max(1, (os.cpu_count() or 1) // local_ranks))
 
-    Its matrices are too small to share: two threads gain little on idle cores, and where anything else runs they wait
-    for each other at every operation (ten times slower was measured). Ranks use cores better.
-    """
-    if "OMP_NUM_THREADS" in os.environ:
-        return
-    # DeepSpeed's launcher says LOCAL_SIZE, torch's LOCAL_WORLD_SIZE.
-    local_ranks = int(os.environ.get("LOCAL_WORLD_SIZE") or os.environ.get("LOCAL_SIZE", "1"))
-    share = max(1, (os.cpu_count() or 1) // local_ranks)
-    torch.set_num_threads(1 if model.num_parameters() < _SMALL else share)
+
+@contextmanager
+def threads_for_decoding(model: Any) -> Iterator[None]:
+    """One thread on CPU for a small model: a token's matrices are too small to share, and waiting costs more."""
+    before = torch.get_num_threads()
+    if model.device.type == "cpu" and model.num_parameters() < _SMALL:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def make_engine(model: Any, config: Config, settings: Mapping[str, Any]) -> tuple[Any, Sampler]:
@@ -108,7 +116,6 @@ def make_engine(model: Any, config: Config, settings: Mapping[str, Any]) -> tupl
     stage = merged.get("zero_optimization", {}).get("stage", 0)
     if stage not in (0, 1, 2, 3):
         raise ConfigError(f"--deepspeed_config: zero_optimization.stage must be 0, 1, 2 or 3, got {stage!r}")
-    choose_threads(model)
     optimizer = None if "optimizer" in merged else _optimizer(model, config.optimizer, merged)
     replica = copy.deepcopy(model).requires_grad_(False) if stage == 3 else None
     try:

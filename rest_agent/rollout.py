@@ -16,6 +16,7 @@ import torch
 from rest_agent.batch import Rollout
 from rest_agent.chat import Chat
 from rest_agent.config import ConfigError, EnvironmentConfig
+from rest_agent.engine import threads_for_decoding
 from rest_agent.regions import Region, TokenText, token_regions
 from rest_agent.sampling.decode import Sampling, decode
 from tooluse_gym.env import Snapshot, ToolUseEnv
@@ -189,7 +190,8 @@ class Arena:
             if len(one.prompt) >= sampling.max_tokens:
                 one.leave_out(sampling.max_tokens)
         if speakers:
-            decode(model, speakers, sampling, self.chat.end_id, self.chat.tokenizer.pad_token_id, generator)
+            with threads_for_decoding(model):
+                decode(model, speakers, sampling, self.chat.end_id, self.chat.tokenizer.pad_token_id, generator)
         return [conversation.rollout() for conversation in conversations]
 
     def sample_tasks(self, split: str, seed: int, count: int) -> list[Start]:

@@ -62,7 +62,7 @@ def decode(
     rows = [_Row(speaker, len(speaker.prompt)) for speaker in speakers]
     logits, cache, pads = _prefill(model, [row.speaker.prompt for row in rows], pad_id)
     column = cache.get_seq_length()
-    allowed = _columns(pads, 2 * column)
+    mask = _columns(pads, 2 * column, model.dtype)
     while rows:
         tokens, log_probs = _sample(logits, sampling.temperature, generator)
         nexts = [_advance(row, t, p, sampling, end_id) for row, t, p in zip(rows, tokens, log_probs, strict=True)]
@@ -72,14 +72,14 @@ def decode(
         if len(alive) < _COMPACT_BELOW * len(rows):
             keep = torch.tensor(alive, device=pads.device)
             select_rows(cache, keep)
-            pads, allowed = pads[keep], allowed[keep]
+            pads, mask = pads[keep], mask[keep]
             rows, nexts = [rows[index] for index in alive], [nexts[index] for index in alive]
-        if column >= allowed.shape[-1]:
-            allowed = _columns(pads, 2 * column)
+        if column >= mask.shape[-1]:
+            mask = _columns(pads, 2 * column, model.dtype)
         ids = torch.tensor([[pad_id if token is None else token] for token in nexts], device=pads.device)
         logits = model(
             input_ids=ids,
-            attention_mask=_mask(model, allowed[..., : column + 1]),
+            attention_mask=mask[..., : column + 1],
             position_ids=(column - pads)[:, None],
             past_key_values=cache,
             use_cache=True,
@@ -97,11 +97,11 @@ def _prefill(model: Any, prompts: Sequence[list[int]], pad_id: int) -> tuple[Ten
     columns = torch.arange(width, device=device)
     causal = columns[:, None] >= columns
     # A padded query attends to itself, since a softmax over nothing is not a number.
-    mask = causal & ((columns >= pads[:, None])[:, None, :] | torch.eye(width, dtype=torch.bool, device=device))
+    allowed = causal & ((columns >= pads[:, None])[:, None, :] | torch.eye(width, dtype=torch.bool, device=device))
     cache = growing_cache(model.config.num_hidden_layers)
     logits = model(
         input_ids=ids,
-        attention_mask=_mask(model, mask[:, None]),
+        attention_mask=_additive(allowed[:, None], model.dtype),
         position_ids=(columns - pads[:, None]).clamp(min=0),
         past_key_values=cache,
         use_cache=True,
@@ -113,17 +113,14 @@ def _prefill(model: Any, prompts: Sequence[list[int]], pad_id: int) -> tuple[Ten
     return logits[rows], cache, pads[rows]
 
 
-def _columns(pads: Tensor, width: int) -> Tensor:
-    """(B, 1, 1, width) bool: the columns a row may attend to."""
-    return (torch.arange(width, device=pads.device) >= pads[:, None])[:, None, None, :]
+def _columns(pads: Tensor, width: int, dtype: torch.dtype) -> Tensor:
+    """(B, 1, 1, width): the mask of a row that attends to every column but its pads."""
+    return _additive((torch.arange(width, device=pads.device) >= pads[:, None])[:, None, None, :], dtype)
 
 
-def _mask(model: Any, allowed: Tensor) -> Tensor:
-    """``allowed`` in the form the model's attention takes it: eager attention adds its mask to the scores."""
-    if model.config._attn_implementation != "eager":
-        return allowed
-    least = torch.finfo(model.dtype).min
-    return torch.zeros_like(allowed, dtype=model.dtype).masked_fill_(~allowed, least)
+def _additive(allowed: Tensor, dtype: torch.dtype) -> Tensor:
+    """0 where attention is allowed, the least number elsewhere: the form that every attention of transformers takes."""
+    return torch.zeros_like(allowed, dtype=dtype).masked_fill_(~allowed, torch.finfo(dtype).min)
 
 
 def _sample(logits: Tensor, temperature: float, generator: torch.Generator) -> tuple[list[int], list[float]]:
@@ -133,7 +130,7 @@ def _sample(logits: Tensor, temperature: float, generator: torch.Generator) -> t
         tokens = log_probs.argmax(dim=-1, keepdim=True)
     else:
         # One uniform number a row: torch.multinomial draws one for every entry of the vocabulary.
-        cumulative = log_probs.double().exp().cumsum(dim=-1)
+        cumulative = log_probs.exp().cumsum(dim=-1, dtype=torch.float64)
         drawn = torch.rand(len(logits), 1, dtype=torch.float64, device=logits.device, generator=generator)
         tokens = torch.searchsorted(cumulative, drawn * cumulative[:, -1:], right=True).clamp(max=logits.shape[1] - 1)
     return tokens[:, 0].tolist(), log_probs.gather(1, tokens)[:, 0].tolist()
