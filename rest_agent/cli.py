@@ -65,7 +65,7 @@ def _train(options: argparse.Namespace, command: str) -> int:
     from rest_agent import checkpoint, engine, report
     from rest_agent.trainer import Interrupted, Run
 
-    disable_progress_bar()  # of every weights file that is written
+    disable_progress_bar()  # type: ignore[no-untyped-call]  # of every weights file that is written
     kept = None if resume is None else folder / _DEEPSPEED
     settings = engine.read_deepspeed_config(options.deepspeed_config or kept)
     device = engine.start_process_group()

@@ -157,6 +157,8 @@ class RLConfig:
     learning_rate: float = 1e-6
     warmup: int = 5
     """Updates over which the learning rate rises from 0."""
+    final_rate: float = 1.0
+    """The learning rate falls on a cosine to this part of itself; 1: it stays."""
     temperature: float = 1.0
     clip_low: float = 0.2
     clip_high: float = 0.2

@@ -19,7 +19,7 @@ from rest_agent.sampling.cache import supports
 ROLE_TOKENS = ("<|system|>", "<|user|>", "<|assistant|>", "<|tool|>", "<|tools|>")
 END, PAD = "<|end|>", "<|pad|>"
 TAG_TOKENS = ("<think>", "</think>", "<tool_call>", "</tool_call>", "<response>", "</response>")
-_CORPUS = 1500  # demonstrations that a new tokenizer is trained on
+_CORPUS = 600  # demonstrations that a new tokenizer is trained on
 # A word keeps its underscores and the quote before it, so that a quoted name is the same token in a sentence and in
 # JSON, right behind the word that says what it names; numbers up to 99 are one token. Both make copying easy to learn.
 _PIECES = Regex(r" ?\"?\p{L}[\p{L}_]*| ?\p{N}{1,2}|[^\S\n]*[^\s\p{L}\p{N}]+|\n+|\s+")

@@ -122,8 +122,7 @@ class Run:
                 losses.append(sft_loss(model, part.to(self.device), denominator))
                 return losses[-1]
 
-            warm = min(1.0, (update + 1) / max(1, stage.warmup))
-            rate = stage.learning_rate * warm * _cosine(update / stage.updates, stage.final_rate)
+            rate = stage.learning_rate * _schedule(update, stage.updates, stage.warmup, stage.final_rate)
             norm = engine.update(self.engine, self._micro_batches(batch), forward, rate)
             loss = self._mean_over_ranks(torch.stack(losses).detach().sum())
             self._report(phase, update, {"loss": loss, "grad_norm": norm, "learning_rate": rate})
@@ -147,7 +146,7 @@ class Run:
             advantages = group_advantages(rewards, rl.group, rl.scale_by_std)
             weights = token_weights(regions, progress, rl.weights)
             batch = collate(rollouts, self._pad_id, advantages, weights)
-            rate = rl.learning_rate * min(1.0, (update + 1) / max(1, rl.warmup))
+            rate = rl.learning_rate * _schedule(update, rl.updates, rl.warmup, rl.final_rate)
             metrics = self._improve(batch, rate)
 
             metrics |= rollout_metrics(rollouts, batch, unweighted_rows(regions, progress, rl.weights))
@@ -333,6 +332,7 @@ def _record(config: Config, command: str, folder: Path) -> dict[str, Any]:
     return {"provenance": provenance(), "command": command, "notes": notes}
 
 
-def _cosine(progress: float, final: float) -> float:
-    """From 1 down to ``final``."""
-    return final + (1 - final) * 0.5 * (1 + math.cos(math.pi * progress))
+def _schedule(update: int, updates: int, warmup: int, final: float) -> float:
+    """The factor of the learning rate: up to 1 on a line over ``warmup`` updates, down to ``final`` on a cosine."""
+    fall = final + (1 - final) * 0.5 * (1 + math.cos(math.pi * update / updates))
+    return min(1.0, (update + 1) / max(1, warmup)) * fall
