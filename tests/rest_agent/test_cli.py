@@ -117,7 +117,6 @@ def test_sigterm_saves_and_the_resumed_run_is_the_same(
     assert list(read_results(run).stages) == ["start", "sft", "rl"]
 
 
-@pytest.mark.slow  # half a minute; the next test has two ranks too
 def test_two_ranks_make_the_updates_of_one(folders: dict[str, Path], uninterrupted: Path, tmp_path: Path) -> None:
     process = _launch("--config", str(_config(tmp_path, folders["own"])))
     printed, _ = process.communicate(timeout=180)
@@ -131,6 +130,7 @@ def test_two_ranks_make_the_updates_of_one(folders: dict[str, Path], uninterrupt
     assert ours.command.startswith("deepspeed train_agent.py --config ")
 
 
+@pytest.mark.slow
 def test_ctrl_c_under_the_launcher_saves_on_two_ranks_at_stage_3(
     folders: dict[str, Path], uninterrupted: Path, tmp_path: Path
 ) -> None:
