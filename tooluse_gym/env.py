@@ -8,7 +8,6 @@ rest is the same for all.
 from __future__ import annotations
 
 import copy
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, ClassVar, Literal
@@ -302,8 +301,13 @@ class ToolUseEnv(gymnasium.Env[Observation, str]):
         if self.show_tools and episode.turn == 0:
             said = _preceded(messages.system(self.format.system_prompt(tools)), said)
         elif self.show_tools and new:
-            said = _preceded(messages.user(_announcement(new)), said)
+            said = self._announced(new, said)
         episode.conversation += said
+
+    def _announced(self, tools: Sequence[Tool], said: Observation) -> Observation:
+        if said and said[0]["role"] == "user":
+            return ({**said[0], "content": self.format.announce(tools, said[0]["content"])}, *said[1:])
+        return (messages.user(self.format.announce(tools, "")), *said)
 
     def _info(self, terms: dict[str, float], results: Sequence[ToolResult] = ()) -> dict[str, Any]:
         episode = self._running
@@ -360,8 +364,3 @@ def _preceded(message: Message, said: Observation) -> Observation:
     if not said or said[0]["role"] != message["role"]:
         return (message, *said)
     return ({**said[0], "content": f"{message['content']}\n\n{said[0]['content']}"}, *said[1:])
-
-
-def _announcement(tools: Sequence[Tool]) -> str:
-    lines = (json.dumps(tool.openai()["function"], ensure_ascii=False) for tool in tools)
-    return "\n".join(("These tools are now available as well:", *lines))

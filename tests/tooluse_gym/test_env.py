@@ -193,6 +193,19 @@ def test_revealed_tools_are_hidden_then_announced(house: House, say: Say) -> Non
     assert json.loads(tool)["name"] == "paint"
 
 
+def test_new_tools_of_a_turn_that_no_user_opens_are_a_message_of_their_own(house: House) -> None:
+    noted = {"role": "system", "content": "It is dark now."}
+    turns = (Turn((user("paint it"),)), Turn((noted,), reveals=("paint",)))
+    env = house()
+    env.tasks = TaskList([Task("t", turns, ("House",), {"House": {"lamps": {}}})])
+    env.reset(options={"task_id": "t"})
+    told, said = env.step("I cannot.")[0]
+    assert told["role"] == "user"
+    assert "paint" in told["content"]
+    assert not told["content"].endswith("\n")
+    assert said == noted
+
+
 def test_without_show_tools_messages_are_the_tasks_own(house: House) -> None:
     env = house(show_tools=False)
     observation, info = env.reset(options={"task_id": "reveal"})

@@ -34,6 +34,9 @@ class Format(Protocol):
     def system_prompt(self, tools: Sequence[Tool]) -> str:
         """Tell a model, in a system message, which tools it has and how to reply."""
 
+    def announce(self, tools: Sequence[Tool], text: str) -> str:
+        """The user's ``text``, which may be empty, with tools that have become available told before it."""
+
     def results(self, calls: Sequence[Call], texts: Sequence[str]) -> tuple[Message, ...]:
         """The messages that carry the observation texts of a step's calls back to the agent."""
 

@@ -19,7 +19,14 @@ from typing import Any
 from tooluse_gym.formats.draft import stripped
 from tooluse_gym.formats.python_calls import DecodeError, decode, decode_nodes, normalize, render_calls
 from tooluse_gym.formats.reply import Call, Kind, Reply, Segment, cover
-from tooluse_gym.formats.wording import UnwritableReplyError, proven, tool_list, tool_messages, well_formed
+from tooluse_gym.formats.wording import (
+    UnwritableReplyError,
+    announcement,
+    proven,
+    tool_list,
+    tool_messages,
+    well_formed,
+)
 from tooluse_gym.messages import Message
 from tooluse_gym.tools import Tool
 
@@ -68,6 +75,9 @@ class Pythonic:
 
     def system_prompt(self, tools: Sequence[Tool]) -> str:
         return f"{tool_list(tools)}\n\n{_INSTRUCTIONS}"
+
+    def announce(self, tools: Sequence[Tool], text: str) -> str:
+        return announcement(tools, text)
 
     def results(self, calls: Sequence[Call], texts: Sequence[str]) -> tuple[Message, ...]:
         # The official handlers of local models name a result by the text of its call.

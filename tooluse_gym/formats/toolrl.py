@@ -20,7 +20,7 @@ from typing import Any
 from tooluse_gym.formats.draft import Block, Draft, blocks
 from tooluse_gym.formats.json_calls import JsonError, nesting, parse_json, read_call, trim, write_call
 from tooluse_gym.formats.reply import Call, Kind, Reply
-from tooluse_gym.formats.wording import proven, tool_list, tool_messages, well_formed
+from tooluse_gym.formats.wording import announcement, proven, tool_list, tool_messages, well_formed
 from tooluse_gym.messages import Message
 from tooluse_gym.tools import Tool
 
@@ -82,6 +82,9 @@ class ToolRL:
 
     def system_prompt(self, tools: Sequence[Tool]) -> str:
         return f"{tool_list(tools)}\n\n{_INSTRUCTIONS}"
+
+    def announce(self, tools: Sequence[Tool], text: str) -> str:
+        return announcement(tools, text)
 
     def results(self, calls: Sequence[Call], texts: Sequence[str]) -> tuple[Message, ...]:
         return tool_messages([call.name for call in calls], texts)

@@ -1,4 +1,4 @@
-"""What formats say in the same way: the list of tools, the results of calls, and the proof of what was written."""
+"""What formats say in the same way: the tools, the results of calls, and the proof of what was written."""
 
 from __future__ import annotations
 
@@ -28,14 +28,18 @@ def tool_list(tools: Sequence[Tool]) -> str:
     """The tools, one JSON object per line."""
     if not tools:
         return "There are no tools at the moment."
-    lines = (
-        json.dumps(
-            {"name": tool.name, "description": tool.description, "parameters": dict(tool.parameters)},
-            ensure_ascii=False,
-        )
-        for tool in tools
-    )
-    return "\n".join(("These tools are available:", *lines))
+    return "\n".join(("These tools are available:", *map(_line, tools)))
+
+
+def announcement(tools: Sequence[Tool], text: str) -> str:
+    """The tools that have become available, one JSON object per line, before the user's text."""
+    told = "\n".join(("These tools are now available as well:", *map(_line, tools)))
+    return f"{told}\n\n{text}" if text else told
+
+
+def _line(tool: Tool) -> str:
+    shown = {"name": tool.name, "description": tool.description, "parameters": dict(tool.parameters)}
+    return json.dumps(shown, ensure_ascii=False)
 
 
 def tool_messages(names: Sequence[str], texts: Sequence[str]) -> tuple[Message, ...]:

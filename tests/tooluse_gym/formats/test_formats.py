@@ -279,6 +279,19 @@ def test_prompt_shows_tools_and_a_readable_example(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize(("text", "after"), [("What now?", "\n\nWhat now?"), ("", "")], ids=["said", "silent"])
+def test_new_tools_are_told_before_the_users_text(name: str, text: str, after: str) -> None:
+    tools = [Tool(tool, "Create – at once.", {"type": "object", "properties": {}}) for tool in ("touch", "mkdir")]
+    lines = [
+        f'{{"name": "{tool.name}", "description": "Create – at once.", '
+        '"parameters": {"type": "object", "properties": {}}}'
+        for tool in tools
+    ]
+    expected = "\n".join(("These tools are now available as well:", *lines)) + after
+    assert get_format(name).announce(tools, text) == expected
+
+
+@pytest.mark.parametrize("name", FORMATS)
 def test_one_result_per_call(name: str) -> None:
     calls = (Call("f", {"a": "x"}), Call("", error="broken", source="{"))
     messages = get_format(name).results(calls, ["one", "\ud800"])
