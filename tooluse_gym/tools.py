@@ -25,6 +25,7 @@ from typing import Any, ClassVar, Literal, Union, cast, get_args, get_origin, ge
 
 import jsonschema
 
+from tooluse_gym.acceptance import Acceptor, compile_acceptor
 from tooluse_gym.errors import InvalidToolError
 
 _JSON_TYPES: dict[Any, str] = {
@@ -36,14 +37,6 @@ _JSON_TYPES: dict[Any, str] = {
     dict: "object",
     type(None): "null",
 }
-_PYTHON_TYPES: dict[str, tuple[type, ...]] = {
-    "string": (str,),
-    "integer": (int,),
-    "number": (int, float),
-    "boolean": (bool,),
-}
-_PLAIN_KEYS = {"type", "description", "default"}
-_FLAT_KEYS = {"type", "properties", "required", "additionalProperties"}
 _LONGEST_VALUE = 80  # characters of a bad value repeated in an error observation
 
 
@@ -79,29 +72,18 @@ class Tool:
         return jsonschema.Draft202012Validator(self.parameters)
 
     @cached_property
-    def _plain_types(self) -> dict[str, tuple[type, ...]]:
-        """The Python types of each parameter whose schema asks for nothing but that type."""
-        return {
-            name: _PYTHON_TYPES[kind]
-            for name, schema in self.parameters.get("properties", {}).items()
-            if schema.keys() <= _PLAIN_KEYS and isinstance(kind := schema.get("type"), str) and kind in _PYTHON_TYPES
-        }
-
-    def _plainly_right(self, arguments: Mapping[str, Any]) -> bool:
-        # Most calls are right and have flat arguments: no need to walk a schema, at twenty times the cost, to see that.
-        types = self._plain_types
-        return (
-            self.parameters.keys() <= _FLAT_KEYS
-            and all(type(value) in types.get(name, ()) for name, value in arguments.items())
-            and all(name in arguments for name in self.parameters.get("required", ()))
-        )
+    def _accepts(self) -> Acceptor:
+        return compile_acceptor(self.parameters)
 
     def check(self, arguments: Mapping[str, Any]) -> str | None:
         """None if ``arguments`` satisfy the schema, else a sentence naming argument, expectation and value."""
-        if self._plainly_right(arguments):
-            return None
-        error = next(iter(self._validator.iter_errors(arguments)), None)
-        return None if error is None else f"{self.name}: {_explain(error)}"
+        try:
+            if self._accepts(arguments):
+                return None
+            error = next(iter(self._validator.iter_errors(arguments)), None)
+            return None if error is None else f"{self.name}: {_explain(error)}"
+        except (RecursionError, ValueError):  # jsonschema prints what it refuses, and CPython cannot print everything
+            return f"{self.name}: an argument is nested too deeply, or is too long an integer"
 
 
 def _explain(error: jsonschema.ValidationError) -> str:
@@ -112,7 +94,7 @@ def _explain(error: jsonschema.ValidationError) -> str:
         return f"missing argument '{f'{place}.{missing}' if place else missing}'"
     if rule == "additionalProperties":
         known = cast(Any, error.schema).get("properties", {})
-        extra = _shorten(next(name for name in value if name not in known))
+        extra = _shorten(str(next(name for name in value if name not in known)))
         return f"unknown argument '{f'{place}.{extra}' if place else extra}' (known: {', '.join(known) or 'none'})"
     if rule == "type":
         wanted = expected if isinstance(expected, str) else " or ".join(expected)

@@ -124,7 +124,30 @@ def test_check_explains_foreign_schemas() -> None:
     tool = Tool("t", "d", {"type": "object", "properties": {"a": inner}})
     assert tool.check({"a": {}}) == "t: missing argument 'a.b'"
     assert tool.check({"a": {"b": 3, "c": 1}}) == "t: unknown argument 'a.c' (known: b)"
+    assert tool.check({"a": {"b": 3, 1: 1}}) == "t: unknown argument 'a.1' (known: b)"
     assert tool.check({"a": {"b": 2}}) == "t: argument 'a.b': expected minimum 3, got 2"
+
+
+def nested(depth: int) -> list[Any]:
+    value: list[Any] = []
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+@pytest.mark.parametrize(
+    ("value", "problem"),
+    [
+        (nested(100), f"argument 'text': expected string, got {'[' * 80}…"),
+        (nested(100_000), "an argument is nested too deeply, or is too long an integer"),
+        (10**10_000, "an argument is nested too deeply, or is too long an integer"),
+    ],
+    ids=["deep", "deeper than the stack", "more digits than can be printed"],
+)
+def test_check_answers_whatever_the_value(value: Any, problem: str) -> None:
+    arguments = {"count": 1, "share": 1, "flag": True, "anything": value}
+    assert Everything.tools["scalars"].check({**arguments, "text": ""}) is None
+    assert Everything.tools["scalars"].check({**arguments, "text": value}) == f"scalars: {problem}"
 
 
 def test_openai_form_is_a_fresh_copy() -> None:
