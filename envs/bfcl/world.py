@@ -26,6 +26,7 @@ CLASSES = (
     "VehicleControlAPI",
 )
 _DEEPEST_STATE = 100  # levels of directories in an encoded state
+_MOST_BITS = 14_284  # of an integer in an encoded state; CPython prints no integer of more than 4,300 digits
 
 
 class World(tooluse_gym.world.World):
@@ -105,20 +106,30 @@ def _simulator(name: str) -> Any:
 
 
 def encode(value: Any) -> Any:
-    """A state value as JSON data: trees, sets, mappings with other than string keys, and foreign objects are marked."""
+    """A state value as JSON data.
+
+    Trees, sets, mappings with other than string keys, integers too large to print, and foreign objects are marked.
+    """
     if isinstance(value, Directory | File):
         return _encode_node(value, Budget(MOST_NODES, "the tree"), 0)
     if isinstance(value, dict):
-        if all(isinstance(key, str) for key in value):
-            return {key: encode(item) for key, item in value.items()}
-        return {"__items__": [[encode(key), encode(item)] for key, item in value.items()]}
+        return _encode_mapping({key: encode(item) for key, item in value.items()})
     if isinstance(value, list | tuple):
         return [encode(item) for item in value]
     if isinstance(value, set):
         return {"__set__": sorted(value)}
+    if isinstance(value, int) and value.bit_length() > _MOST_BITS:
+        return {"__repr__": hex(value)}
     if value is None or isinstance(value, str | int | float):
         return value
     return {"__repr__": repr(value)}
+
+
+def _encode_mapping(mapping: dict[Any, Any]) -> dict[str, Any]:
+    """A mapping whose values are encoded."""
+    if all(isinstance(key, str) for key in mapping):
+        return mapping
+    return {"__items__": [[encode(key), item] for key, item in mapping.items()]}
 
 
 def _encode_node(node: Node, budget: Budget, depth: int) -> Any:
@@ -128,7 +139,7 @@ def _encode_node(node: Node, budget: Budget, depth: int) -> Any:
         budget.charge(len(node.contents))
     except RefusedError:
         depth = _DEEPEST_STATE
-    if depth >= _DEEPEST_STATE:  # a directory may contain itself
-        return {"__repr__": f"directory {node.name!r}, with more in it than a state can hold"}
-    contents = {name: _encode_node(child, budget, depth + 1) for name, child in node.contents.items()}
-    return {"type": "directory", "name": encode(node.name), "contents": contents}
+    contents: dict[Any, Any] = {"__repr__": "more than a state can hold"}  # a directory may contain itself
+    if depth < _DEEPEST_STATE:
+        contents = {name: _encode_node(child, budget, depth + 1) for name, child in node.contents.items()}
+    return {"type": "directory", "name": encode(node.name), "contents": _encode_mapping(contents)}
