@@ -19,12 +19,12 @@ import gymnasium
 
 import tooluse_gym  # noqa: F401 (registers the environment)
 from tooluse_gym.env import ToolUseEnv
-from tooluse_gym.envs.bfcl.data import CATEGORIES, left_out, load_tasks
+from tooluse_gym.envs.bfcl.data import CATEGORIES, load_tasks
 from tooluse_gym.envs.bfcl.scorer import play_calls, score_replies
 from tooluse_gym.scoring import Verdict
 from tooluse_gym.tasks import Task
 
-COLUMNS = ("category", "tasks", "left out", "verdicts on calls", "verdicts on replies", "GT official", "GT strict")
+COLUMNS = ("category", "tasks", "verdicts on calls", "verdicts on replies", "GT official", "GT strict")
 
 
 def records(path: Path, tasks: dict[str, Task]) -> list[dict[str, Any]]:
@@ -73,8 +73,7 @@ def main() -> None:
         official = valid_ground_truths(category, folder, format="pythonic", validation="official")
         strict = valid_ground_truths(category, folder, format="hermes", validation="strict")
         counts = [f"{sum(found)}/{len(found)}" for found in (calls, replies)]
-        missing = str(len(left_out(category, folder)))
-        rows.append((category, str(len(tasks)), missing, *counts, f"{official}/{len(tasks)}", f"{strict}/{len(tasks)}"))
+        rows.append((category, str(len(tasks)), *counts, f"{official}/{len(tasks)}", f"{strict}/{len(tasks)}"))
     for row in (COLUMNS, ("---",) * len(COLUMNS), *rows):
         print(f"| {' | '.join(row)} |")
 

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from tooluse_gym.env import Observation, ToolUseEnv
-from tooluse_gym.envs.bfcl import data
+from tooluse_gym.envs.bfcl import data, docs
+from tooluse_gym.envs.bfcl.prompting import load_prompting
 from tooluse_gym.envs.bfcl.scorer import make_worlds
 from tooluse_gym.envs.bfcl.world import World
 from tooluse_gym.errors import ConfigurationError
-from tooluse_gym.formats import Call
+from tooluse_gym.formats import Call, Format
 from tooluse_gym.tasks import Task, TaskList, TaskSource
 from tooluse_gym.tools import Tool
 from tooluse_gym.world import ToolResult
@@ -21,14 +22,16 @@ from tooluse_gym.world import World as BaseWorld
 class BFCLMultiTurnEnv(ToolUseEnv):
     """Several turns over simulated APIs: a file system, a calculator, a social network and more.
 
-    With ``validation="official"``, ``format="pythonic"`` and ``rubric="official"`` the episode's verdict is the one
-    that BFCL's own program gives to the same replies.
+    Official evaluation, message for message and verdict for verdict, is ``validation="official"``,
+    ``rubric="official"`` and ``format="prompting"`` (upstream's prompting mode), or else ``format="structured"`` and
+    ``show_tools=False`` (its function-calling mode; ``info["tools"]`` is the list that it gives to a model).
 
     Args:
         dataset: ``starter`` generates tasks without any download, in splits train, validation and test; ``base``,
             ``miss_func``, ``miss_param`` and ``long_context`` are BFCL's own files, all of them split ``test``.
         data_dir: folder of BFCL's files; None looks at ``$TOOLUSE_BFCL_DATA``, then where
             ``tooluse-gym data get bfcl`` puts them.
+        format: as in :class:`~tooluse_gym.env.ToolUseEnv`, or ``prompting``.
         allow_test_data: let ``reset`` sample from BFCL's own tasks, as training does. Evaluation needs no permission:
             it names each task, ``reset(options={"task_id": …})``.
         starter: options of the task generator, see :class:`~tooluse_gym.envs.bfcl.starter.StarterTasks`.
@@ -40,17 +43,21 @@ class BFCLMultiTurnEnv(ToolUseEnv):
         dataset: str = "starter",
         *,
         data_dir: str | Path | None = None,
+        format: str | Format = "hermes",
         allow_test_data: bool = False,
         starter: Mapping[str, Any] | None = None,
         **options: Any,
     ):
         self.dataset = dataset
         self.allow_test_data = allow_test_data
-        self._data_dir = data_dir
-        self._docs: dict[tuple[str, ...], Mapping[str, Tool]] = {}
-        super().__init__(self._source(dict(starter or {})), **options)
+        tasks = self._source(data_dir, dict(starter or {}))
+        folder = None if dataset == "starter" else data.where(data_dir)
+        self._documented = folder if folder is not None and (folder / docs.FOLDER).is_dir() else None
+        if format == "prompting":
+            format = load_prompting(folder or data.where(data_dir))
+        super().__init__(tasks, format=format, **options)
 
-    def _source(self, starter: dict[str, Any]) -> TaskSource:
+    def _source(self, data_dir: str | Path | None, starter: dict[str, Any]) -> TaskSource:
         if self.dataset == "starter":
             from tooluse_gym.envs.bfcl.starter import StarterTasks
 
@@ -58,7 +65,7 @@ class BFCLMultiTurnEnv(ToolUseEnv):
         if starter:
             raise ConfigurationError(f"starter options {', '.join(starter)} do not apply to dataset {self.dataset!r}")
         try:
-            return TaskList(list(data.load_tasks(self.dataset, self._data_dir).values()))
+            return TaskList(list(data.load_tasks(self.dataset, data_dir).values()))
         except ConfigurationError:
             known = ", ".join(("starter", *data.CATEGORIES))
             raise ConfigurationError(f"unknown dataset {self.dataset!r}; choose one of {known}") from None
@@ -80,14 +87,10 @@ class BFCLMultiTurnEnv(ToolUseEnv):
 
     def shown_tools(self, task: Task, turn: int, world: BaseWorld) -> tuple[Tool, ...]:
         """Upstream's docs where they are at hand and the task is upstream's, else those of the simulators."""
-        tools = world.tools
-        if self.dataset != "starter":
-            if task.toolsets not in self._docs:
-                self._docs[task.toolsets] = data.load_docs(task.toolsets, self._data_dir)
-            docs = self._docs[task.toolsets]
-            tools = {name: docs[name] for name in docs if name in tools} | {
-                name: tool for name, tool in tools.items() if name not in docs
-            }
+        tools: Mapping[str, Tool] = world.tools
+        if self._documented is not None:
+            held_out = tuple(name for later in task.turns for name in later.reveals)
+            tools = docs.load_docs(self._documented, task.toolsets, held_out)
         return tuple(tools[name] for name in task.visible(turn, tuple(tools)))
 
     def execute(self, world: BaseWorld, call: Call, visible: Sequence[str]) -> ToolResult:

@@ -11,6 +11,9 @@ from typing import Any
 
 import pytest
 
+from tooluse_gym.envs.bfcl import release
+from tooluse_gym.errors import DataNotFoundError
+
 REPOSITORY = Path(__file__).parents[3]
 
 
@@ -35,3 +38,12 @@ def bfcl_records(bfcl_data: Path) -> Callable[[str], list[dict[str, Any]]]:
             return [json.loads(line) for line in lines]
 
     return read
+
+
+@pytest.fixture(scope="session")
+def bfcl_release() -> Path:
+    """The data folder of the unpacked release, the only one with upstream's prompts; skips the test if it is absent."""
+    try:
+        return release.source(release.where(), release.PROMPTS).parents[1] / "data"
+    except DataNotFoundError as error:
+        pytest.skip(f"texts of BFCL's release are needed: {error}")

@@ -1,0 +1,156 @@
+"""BFCL's docs as tools: what strict mode validates with, and what upstream shows a model."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+
+from tooluse_gym.envs.bfcl import data
+from tooluse_gym.envs.bfcl.docs import HINT, document, load_docs
+from tooluse_gym.envs.bfcl.simulators import SIMULATORS
+
+Records = Callable[[str], list[dict[str, Any]]]
+
+DOC: dict[str, Any] = {
+    "name": "touch",
+    "description": "Make a file.",
+    "parameters": {
+        "type": "dict",
+        "properties": {
+            "file_name": {"type": "string", "description": "its name", "default": "None"},
+            "size": {"type": "float", "description": "in bytes"},
+            "weights": {"type": "tuple", "description": "some", "items": {"type": "float"}},
+            "type": {"type": "any", "description": "a parameter called type"},
+            "owner": {
+                "type": "dict",
+                "description": "who",
+                "properties": {"share": {"type": "float", "description": "of it"}},
+            },
+        },
+        "required": ["file_name"],
+    },
+    "response": {"type": "dict", "properties": {"share": {"type": "float"}}},
+}
+
+
+def digest(value: object) -> str:
+    return hashlib.sha256(json.dumps(value).encode()).hexdigest()
+
+
+def test_parameters_are_json_schema() -> None:
+    tool = document(DOC)
+    assert tool.parameters == {
+        "type": "object",
+        "properties": {
+            "file_name": {"type": ["string", "null"], "description": "its name", "default": None},
+            "size": {"type": "number", "description": "in bytes"},
+            "weights": {"type": "array", "description": "some", "items": {"type": "number"}},
+            "type": {"description": "a parameter called type"},
+            "owner": {
+                "type": "object",
+                "description": "who",
+                "properties": {"share": {"type": "number", "description": "of it"}},
+            },
+        },
+        "required": ["file_name"],
+        "additionalProperties": False,
+    }
+    assert tool.check({"file_name": None, "weights": [0.5], "type": 3}) is None
+
+
+def test_openai_form_is_upstreams() -> None:
+    description = "of it This is a float type value."
+    assert document(DOC).openai() == {
+        "type": "function",
+        "function": {
+            "name": "touch",
+            "description": "Make a file. Note that the provided function is in Python 3 syntax.",
+            "parameters": {
+                "type": "object",
+                "properties": {
+                    "file_name": {"type": "string", "description": "its name", "default": "None"},
+                    "size": {
+                        "type": "number",
+                        "description": "in bytes This is a float type value.",
+                        "format": "float",
+                    },
+                    "weights": {"type": "array", "description": "some", "items": {"type": "number"}},
+                    "type": {"type": "string", "description": "a parameter called type"},
+                    "owner": {
+                        "type": "object",
+                        "description": "who",
+                        "properties": {"share": {"type": "number", "description": description, "format": "float"}},
+                    },
+                },
+                "required": ["file_name"],
+            },
+            "response": DOC["response"],
+        },
+    }
+
+
+def test_held_out_docs_have_no_hint() -> None:
+    for hinted in (False, True):
+        tool = document(DOC, hinted)
+        assert tool.description == tool.doc["description"] == DOC["description"] + HINT * hinted
+        assert tool.openai()["function"]["description"] == tool.description
+    assert document(DOC, False).doc == DOC
+
+
+def test_what_is_shown_belongs_to_the_caller() -> None:
+    tool = document(DOC)
+    tool.openai()["function"]["parameters"]["properties"].clear()
+    assert tool.openai()["function"]["parameters"]["properties"]
+
+
+def test_docs_are_made_once(bfcl_data: Path) -> None:
+    assert load_docs(bfcl_data, ("MathAPI",)) is load_docs(bfcl_data, ("MathAPI",))
+
+
+def test_official_docs_agree_with_simulators(bfcl_data: Path) -> None:
+    docs = load_docs(bfcl_data, tuple(SIMULATORS))
+    own = {name: tool for simulator in SIMULATORS.values() for name, tool in simulator.tools.items()}
+    assert docs.keys() == own.keys()
+    assert len(docs) == 128
+    for name, doc in docs.items():
+        ours, theirs = (_outline(tool.parameters) for tool in (own[name], doc))
+        assert ours == theirs, name
+
+
+def _outline(parameters: Any) -> Any:
+    # The doc of purchase_insurance has its parameters in another order than the function.
+    types = {name: (schema.get("type"), schema.get("default")) for name, schema in parameters["properties"].items()}
+    return types, parameters["required"]
+
+
+def test_strict_mode_accepts_what_the_official_form_allows(bfcl_data: Path) -> None:
+    samples = {"string": "a", "integer": 1, "number": 1.5, "boolean": True, "array": [], "object": {}}
+    for tool in load_docs(bfcl_data, tuple(SIMULATORS)).values():
+        shown = tool.openai()["function"]["parameters"]
+        arguments = {name: samples[schema["type"]] for name, schema in shown["properties"].items()}
+        jsonschema.Draft202012Validator(shown).validate(arguments)
+        assert tool.check(arguments) is None
+
+
+def test_official_docs_are_loaded_as_upstream_does(bfcl_data: Path, bfcl_records: Records) -> None:
+    expected = {record["id"]: record for record in bfcl_records("expected_loaded_docs.jsonl.gz")}
+    compared = 0
+    for category in data.CATEGORIES:
+        for task in data.load_tasks(category, bfcl_data).values():
+            record = expected[task.id]
+            reveals = {str(turn): list(said.reveals) for turn, said in enumerate(task.turns) if said.reveals}
+            assert reveals == record.get("missed_function", {})
+            held_out = tuple(name for names in reveals.values() for name in names)
+            docs = load_docs(bfcl_data, task.toolsets, held_out)
+            shown = [docs[name] for name in task.visible(0, tuple(docs))]
+            assert [tool.name for tool in shown] == record["functions"], task.id
+            assert digest([tool.doc for tool in shown]) == record["function_docs_sha256"], task.id
+            assert digest([tool.openai() for tool in shown]) == record["openai_tools_sha256"], task.id
+            assert all(not docs[name].description.endswith(HINT) for name in held_out)
+            compared += 1
+    assert compared == 800
