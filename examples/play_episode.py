@@ -12,7 +12,7 @@ agent = tooluse_gym.ScriptedAgent(script)
 observation, info = env.reset(seed=7)
 ended = False
 while not ended:
-    action = agent.act(observation, info)  # your model: the chat messages and info["tools"] go in, a reply comes out
+    action = agent.act(observation, info)  # your model: the chat messages go in, a reply comes out
     observation, reward, terminated, truncated, info = env.step(action)
     print(f"[assistant]\n{action}\n\n{render(observation)}reward {reward:.2f}\n")
     ended = terminated or truncated

@@ -102,8 +102,9 @@ class Conversation:
         self._truncated |= truncated or not ended
         if terminated or truncated:
             return None
-        new = [tool for tool in info["tools"] if tool not in self._shown]
-        self._shown = info["tools"]
+        shown = info.get("tools", self._shown)
+        new = [tool for tool in shown if tool not in self._shown]
+        self._shown = shown
         heard = [*([] if ended else [chat.end_id]), *chat.continuation(observation, new)]
         self.transcript.hear(heard)
         return heard

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any, ClassVar, Literal
 
 import gymnasium
@@ -20,8 +21,9 @@ from tooluse_gym import messages
 from tooluse_gym.errors import ConfigurationError, TaskError
 from tooluse_gym.formats import Call, Format, Reply, get_format
 from tooluse_gym.messages import Message
+from tooluse_gym.reuse import Prepared, Recent, ShownTools
 from tooluse_gym.rewards import Rubric, StepOutcome, get_rubric
-from tooluse_gym.scoring import Judge, Verdict
+from tooluse_gym.scoring import Judge, Verdict, play_ground_truth
 from tooluse_gym.spaces import MessagesSpace, UnicodeText
 from tooluse_gym.tasks import Task, TaskSource, Utterance
 from tooluse_gym.tools import Tool, ToolSet
@@ -32,6 +34,9 @@ Observation = tuple[Message, ...]
 Validation = Literal["strict", "official"]
 
 
+_TASKS_REMEMBERED = 1_024  # what a group of rollouts, or another pass over a benchmark, comes back to
+_REPLIES_REMEMBERED = 4_096
+_LONGEST_REMEMBERED = 2_000  # characters of such a reply
 MAX_CALLS = 256
 """Calls of one reply that are carried out; those behind them are not. The longest ground-truth turn makes 34."""
 
@@ -43,14 +48,14 @@ class Episode:
     task: Task
     judge: Judge
     prefix: int
+    shown: ShownTools
     turn: int = 0
     replies: tuple[Reply, ...] = ()  # of the current turn
     results: tuple[tuple[ToolResult, ...], ...] = ()  # of those steps of the current turn that made calls
     conversation: Observation = ()
     opening: Observation = ()
     steps: tuple[Step, ...] = ()
-    tools: tuple[Tool, ...] = ()
-    tools_version: int = 0
+    tools_version: int = 1
     ended: bool = False
     truncated: bool = False
     verdict: Verdict | None = None
@@ -74,15 +79,16 @@ class ToolUseEnv(gymnasium.Env[Observation, str]):
     * **Action**: the assistant's text in the reply format.
     * **Reward**: the rubric's; its parts are in ``info["reward_terms"]``.
     * **Terminated** when the last turn is handed back, **truncated** when a turn exceeds its step limit.
-    * **info**: ``task_id``, ``turn``, ``step`` (index of the next step inside the turn), ``tools`` (visible now, OpenAI
-      form) and ``tools_version`` (changes when they do), ``reward_terms``, ``failures`` (per call of the step, why it
-      was not executed or None) and, once the episode is over, ``verdict`` (``valid``, ``error_type``, ``differing``,
-      and for a failure its ``turn``).
+    * **info**: ``task_id``, ``turn``, ``step`` (index of the next step inside the turn), ``tools_version`` and, from
+      ``reset`` and whenever that changes, ``tools`` (those visible from now on, OpenAI form; at any time the property
+      of that name tells them), ``reward_terms``, ``failures`` (per call of the step, why it was not executed or None)
+      and, once the episode is over, ``verdict`` (``valid``, ``error_type``, ``differing``, and for a failure its
+      ``turn``).
 
     ``reset`` options: ``task_id``; or ``split`` to sample from; ``prefix``: start after that many ground-truth steps.
 
     An environment is a subclass with ``toolsets``, the classes that tasks name; where building a world takes more than
-    ``cls(**initial_state)``, it defines ``make_worlds`` instead.
+    ``cls(**initial_state)``, it defines ``make_world`` instead.
 
     Args:
         tasks: where tasks come from.
@@ -93,7 +99,7 @@ class ToolUseEnv(gymnasium.Env[Observation, str]):
         max_steps_per_turn: executed steps allowed in a turn; one more ends the episode (20 upstream).
         split: default split to sample from; None means the source's first.
         show_tools: begin with a system message that shows the tools and the reply format, and announce tools that
-            appear later in the user's message. Switch it off where a chat template shows ``info["tools"]``.
+            appear later in the user's message. Switch it off where a chat template shows the tools.
         render_mode: None or ``ansi`` (``render()`` returns the conversation as text).
     """
 
@@ -129,14 +135,14 @@ class ToolUseEnv(gymnasium.Env[Observation, str]):
         self.observation_space = MessagesSpace()
         self.action_space = UnicodeText()
         self._episode: Episode | None = None
+        self._prepared: Recent[Prepared] = Recent(_TASKS_REMEMBERED)
+        self._shown_tools: Recent[ShownTools] = Recent(_TASKS_REMEMBERED)
+        self._parse_again = lru_cache(_REPLIES_REMEMBERED)(self.format.parse)
 
     # What a benchmark says of itself
 
-    def make_worlds(self, task: Task) -> tuple[World, World]:
-        """Fresh worlds of a task: the agent's, and the one the ground truth is played on."""
-        return self._make_world(task), self._make_world(task)
-
-    def _make_world(self, task: Task) -> World:
+    def make_world(self, task: Task) -> World:
+        """A fresh world of a task. What happens in it depends on the calls alone, and reaches no other world."""
         classes = {toolset.__name__: toolset for toolset in self.toolsets}
         for name in task.toolsets:
             if name not in classes:
@@ -145,8 +151,15 @@ class ToolUseEnv(gymnasium.Env[Observation, str]):
         state = copy.deepcopy(dict(task.initial_state))  # tool sets may keep and change what they are given
         return World({name: classes[name](**state.get(name, {})) for name in task.toolsets})
 
+    def make_judge(self, task: Task) -> Judge:
+        """The judge of a new episode, with the agent's world; the ground truth of a task is played once."""
+        prepared = self._prepare(task)
+        if prepared.truth is None:
+            prepared.truth = play_ground_truth(task, self.make_world(task))
+        return Judge(task, self.make_world(task), prepared.truth, strict=self.validation == "strict")
+
     def shown_tools(self, task: Task, turn: int, world: World) -> tuple[Tool, ...]:
-        """The tools the agent sees during ``turn``, in order."""
+        """The tools the agent sees during ``turn``, in order. Depends on task and turn alone."""
         tools = world.tools
         return tuple(tools[name] for name in task.visible(turn, tuple(tools)))
 
@@ -161,19 +174,19 @@ class ToolUseEnv(gymnasium.Env[Observation, str]):
     ) -> tuple[Observation, dict[str, Any]]:
         super().reset(seed=seed)
         task, prefix = self._choose(dict(options or {}))
-        agent, gold = self.make_worlds(task)
-        self._episode = episode = Episode(task, Judge(task, agent, gold, strict=self.validation == "strict"), prefix)
+        judge = self.make_judge(task)
+        self._episode = episode = Episode(task, judge, prefix, self._shown(task, 0, judge.agent))
         self._open_turn()
         if prefix:
             for said in self.tasks.demonstrate(task, np.random.default_rng(0), noise=0.0)[:prefix]:
-                self._advance(self.format.parse(self.write(said)))
+                self._advance(self._parse(self.write(said)))
             if episode.ended:
                 raise ConfigurationError(
                     f"the ground truth of task {task.id!r} exceeds max_steps_per_turn={self.max_steps_per_turn} "
                     f"within its first {prefix} steps"
                 )
         episode.opening = episode.conversation
-        return _copies(episode.opening), self._info(self.rubric.zeros())
+        return _copies(episode.opening), {**self._info(self.rubric.zeros()), "tools": self.tools}
 
     def step(self, action: str) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         episode = self._running
@@ -181,12 +194,14 @@ class ToolUseEnv(gymnasium.Env[Observation, str]):
             raise ResetNeeded("the episode is over: call reset() before step()")
         if not isinstance(action, str):
             raise TypeError(f"an action is the assistant's text, got {type(action).__name__}")
-        spoken = len(episode.conversation) + 1
-        outcome, results = self._advance(self.format.parse(action))
+        spoken, tools_version = len(episode.conversation) + 1, episode.tools_version
+        outcome, results = self._advance(self._parse(action))
         observation = episode.conversation[spoken:]
         reward, terms = self.rubric(outcome)
         episode.steps += (Step(action, observation, reward, terms),)
         info = self._info(terms, results)
+        if episode.tools_version != tools_version:
+            info["tools"] = self.tools
         truncated = episode.ended and episode.truncated
         return _copies(observation), reward, episode.ended and not truncated, truncated, info
 
@@ -205,7 +220,7 @@ class ToolUseEnv(gymnasium.Env[Observation, str]):
     @property
     def tools(self) -> tuple[dict[str, Any], ...]:
         """The tools visible now, in OpenAI form."""
-        return tuple(tool.openai() for tool in self._running.tools)
+        return self._running.shown.openai()
 
     @property
     def conversation(self) -> Observation:
@@ -262,8 +277,7 @@ class ToolUseEnv(gymnasium.Env[Observation, str]):
         episode.replies += (reply,)
         undecodable = self.validation == "official" and any(call.error is not None for call in reply.calls)
         calls = () if undecodable else reply.calls[:MAX_CALLS]
-        visible = [tool.name for tool in episode.tools]
-        results = tuple(self.execute(episode.judge.agent, call, visible) for call in calls)
+        results = tuple(self.execute(episode.judge.agent, call, episode.shown.names) for call in calls)
         if calls:
             episode.results += (results,)
             episode.conversation += self.format.results(calls, [result.text for result in results])
@@ -294,14 +308,13 @@ class ToolUseEnv(gymnasium.Env[Observation, str]):
         """Say the turn's opening messages, which with ``show_tools`` also tell of tools that became visible."""
         episode = self._running
         said = episode.task.turns[episode.turn].messages
-        tools = self.shown_tools(episode.task, episode.turn, episode.judge.agent)
-        new = [tool for tool in tools if tool not in episode.tools]
-        if tools != episode.tools:
-            episode.tools, episode.tools_version = tools, episode.tools_version + 1
+        before, shown = episode.shown, self._shown(episode.task, episode.turn, episode.judge.agent)
+        if shown.tools != before.tools:
+            episode.shown, episode.tools_version = shown, episode.tools_version + 1
         if self.show_tools and episode.turn == 0:
-            said = _preceded(messages.system(self.format.system_prompt(tools)), said)
-        elif self.show_tools and new:
-            said = self._announced(new, said)
+            said = _preceded(messages.system(shown.system_prompt), said)
+        elif self.show_tools and shown.names != before.names:
+            said = self._announced([tool for tool in shown.tools if tool.name not in before.names], said)
         episode.conversation += said
 
     def _announced(self, tools: Sequence[Tool], said: Observation) -> Observation:
@@ -309,21 +322,31 @@ class ToolUseEnv(gymnasium.Env[Observation, str]):
             return ({**said[0], "content": self.format.announce(tools, said[0]["content"])}, *said[1:])
         return (messages.user(self.format.announce(tools, "")), *said)
 
+    def _parse(self, text: str) -> Reply:
+        return (self._parse_again if len(text) <= _LONGEST_REMEMBERED else self.format.parse)(text)
+
+    def _prepare(self, task: Task) -> Prepared:
+        return self._prepared.get(id(task), lambda: Prepared(task))  # which keeps the task, and so its identity
+
+    def _shown(self, task: Task, turn: int, world: World) -> ShownTools:
+        shown = self._prepare(task).shown
+        if turn not in shown:
+            tools = self.shown_tools(task, turn, world)
+            shown[turn] = self._shown_tools.get(tuple(map(id, tools)), lambda: ShownTools(tools, self.format))
+        return shown[turn]
+
     def _info(self, terms: dict[str, float], results: Sequence[ToolResult] = ()) -> dict[str, Any]:
         episode = self._running
         info: dict[str, Any] = {
             "task_id": episode.task.id,
             "turn": episode.turn,
             "step": len(episode.replies),
-            "tools": self.tools,
             "tools_version": episode.tools_version,
             "reward_terms": dict(terms),
             "failures": tuple(result.failure for result in results),
         }
         if episode.verdict is not None:
-            info["verdict"] = asdict(episode.verdict)
-            if episode.verdict.turn is None:
-                del info["verdict"]["turn"]  # vector environments cannot batch numbers with None
+            info["verdict"] = episode.verdict.record()
         return info
 
     @property

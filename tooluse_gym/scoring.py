@@ -14,13 +14,14 @@ Order, number and detours of the agent's calls do not matter.
 
 from __future__ import annotations
 
+import copy
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from tooluse_gym.tasks import Task
-from tooluse_gym.world import World
+from tooluse_gym.world import Attributes, World
 
 ErrorType = Literal[
     "empty_turn_model_response",
@@ -54,14 +55,56 @@ class Verdict:
     turn: int | None = None
     differing: Mapping[str, list[str]] = field(default_factory=dict)
 
+    def record(self) -> dict[str, Any]:
+        """As plain data; without ``turn`` if it is None, as vector environments cannot batch numbers with None."""
+        where = {} if self.turn is None else {"turn": self.turn}
+        differing = {name: list(attributes) for name, attributes in self.differing.items()}
+        return {"valid": self.valid, "error_type": self.error_type, **where, "differing": differing}
+
+
+@dataclass(frozen=True, slots=True)
+class TurnTruth:
+    """What the ground truth of one turn comes to: the texts of its results, and the public attributes after it."""
+
+    results: Counter[str]
+    attributes: Attributes
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> TurnTruth:
+        return self  # never changes
+
+
+GroundTruth = tuple[TurnTruth, ...]
+"""Every turn of a task's ground truth, played beforehand."""
+
+
+def play_ground_truth(task: Task, world: World) -> GroundTruth:
+    """Play all turns on ``world`` once, for any number of episodes.
+
+    Only right where the agent's world cannot change what the ground truth does in its own.
+    """
+    turns: list[TurnTruth] = []
+    for turn in task.turns:
+        results = Counter(world.replay(call) for call in turn.calls)
+        before: Attributes = turns[-1].attributes if turns else {}
+        after = {
+            name: before[name] if before.get(name) == attributes else copy.deepcopy(attributes)
+            for name, attributes in world.attributes().items()
+        }
+        turns.append(TurnTruth(results, after))
+    return tuple(turns)
+
 
 class Judge:
-    """Plays the ground truth beside the agent, grades each turn, and remembers the first failure.
+    """Compares the agent's world with the ground truth, grades each turn, and remembers the first failure.
 
-    ``strict`` also demands that no call is made in a turn whose ground truth is empty.
+    Args:
+        task: what is graded.
+        agent: the agent's world.
+        gold: a world to play the ground truth on, turn by turn beside the agent; or what was played beforehand.
+        strict: demand that no call is made in a turn whose ground truth is empty.
     """
 
-    def __init__(self, task: Task, agent: World, gold: World, strict: bool = False):
+    def __init__(self, task: Task, agent: World, gold: World | GroundTruth, strict: bool = False):
         self._task = task
         self.agent = agent
         self.gold = gold
@@ -72,18 +115,26 @@ class Judge:
 
     def end_turn(self, steps: Sequence[Sequence[str]]) -> TurnGrade:
         """Grade the turn just finished, given the result texts of each of its steps (the agent's own, in order)."""
-        self._seen.update(text for step in steps for text in step)
-        required = Counter(self.gold.replay(call) for call in self._task.turns[self._turn].calls)
-        grade = self._grade(required, steps)
+        for step in steps:
+            self._seen.update(step)
+        grade = self._grade(self._truth(), steps)
         if grade.error_type is not None and self._failure is None:
             self._failure = Verdict(False, grade.error_type, self._turn, grade.differing)
         self._turn += 1
         return grade
 
-    def _grade(self, required: Counter[str], steps: Sequence[Sequence[str]]) -> TurnGrade:
-        differing = self.agent.differs(self.gold)
-        missing = (required - self._seen).total()
-        seen = (required.total() - missing) / required.total() if required else 1.0
+    def _truth(self) -> TurnTruth:
+        if not isinstance(self.gold, World):
+            return self.gold[self._turn]
+        results = Counter(self.gold.replay(call) for call in self._task.turns[self._turn].calls)
+        return TurnTruth(results, self.gold.attributes())
+
+    def _grade(self, truth: TurnTruth, steps: Sequence[Sequence[str]]) -> TurnGrade:
+        required = truth.results
+        differing = self.agent.differs(truth.attributes)
+        missing = sum(max(0, count - self._seen[text]) for text, count in required.items())
+        total = required.total()
+        seen = (total - missing) / total if total else 1.0
         error: ErrorType | None = None
         if not required:
             if self._strict and any(steps):

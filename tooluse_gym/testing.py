@@ -14,16 +14,19 @@ from typing import Any
 import gymnasium
 import jsonschema
 from gymnasium.error import ResetNeeded
+from gymnasium.utils import seeding
 from gymnasium.utils.env_checker import check_env
 
 from tooluse_gym.env import Observation, ToolUseEnv
 from tooluse_gym.errors import TrajectoryError
 from tooluse_gym.formats import Call
 from tooluse_gym.formats.wording import UnwritableReplyError
+from tooluse_gym.scoring import play_ground_truth
 from tooluse_gym.tasks import Task, Utterance
 from tooluse_gym.trajectory import Trajectory
+from tooluse_gym.world import World
 
-_INFO_KEYS = {"task_id", "turn", "step", "tools", "tools_version", "reward_terms", "failures"}
+_INFO_KEYS = {"task_id", "turn", "step", "tools_version", "reward_terms", "failures"}
 
 GARBAGE = (
     "",
@@ -59,12 +62,17 @@ def check_tool_env(env: gymnasium.Env[Any, Any], *, seeds: Sequence[int] = (0, 1
     inner = env.unwrapped
     assert isinstance(inner, ToolUseEnv), f"{type(inner).__name__} is not a ToolUseEnv"
     for number, seed in enumerate(seeds):
-        _, info = inner.reset(seed=seed)
-        before = copy.deepcopy(inner.task)
+        task = inner.tasks.sample(seeding.np_random(seed)[0], inner.split)  # as reset(seed=seed) will
+        before = copy.deepcopy(task)
         place = f"task {before.id!r} (seed {seed})"
         assert inner.tasks[before.id] == before, f"{place}: tasks[task_id] is not the task that was sampled"
+        world = inner.make_world(task)
+        _check_tools(world, task, place)
+        play_ground_truth(task, world)
+        _check_unchanged(inner, before, place)
+        _, info = inner.reset(seed=seed)
+        assert inner.task == task, f"{place}: reset samples another task, {inner.task.id!r}"
         _check_info(inner, info, place)
-        _check_tools(inner, place)
         if number == 0:
             _check_gymnasium(inner)
         record = _check_ground_truth(inner, seed, place)
@@ -100,13 +108,15 @@ def _check_info(env: ToolUseEnv, info: dict[str, Any], place: str) -> None:
         json.dumps(info)
     except (TypeError, ValueError) as error:
         raise AssertionError(f"{place}: info cannot be written as JSON: {error}") from error
+    if "tools" in info:
+        assert info["tools"] == env.tools, f"{place}: info['tools'] are not the tools that are visible now"
     assert info["task_id"] == env.task.id, f"{place}: info['task_id'] is {info['task_id']!r}"
     ended = "verdict" in info
     assert ended == env._running.ended, f"{place}: info must hold the verdict exactly when the episode is over"
 
 
-def _check_tools(env: ToolUseEnv, place: str) -> None:
-    tools = env._running.judge.agent.tools
+def _check_tools(world: World, task: Task, place: str) -> None:
+    tools = world.tools
     assert tools, f"{place}: the world has no tools"
     for name, tool in tools.items():
         assert tool.name == name, f"{place}: tool {tool.name!r} is known as {name!r}"
@@ -116,10 +126,9 @@ def _check_tools(env: ToolUseEnv, place: str) -> None:
         except jsonschema.SchemaError as error:
             raise AssertionError(f"{place}: the schema of tool {name!r} is invalid: {error.message}") from error
         assert tool.parameters.get("type") == "object", f"{place}: the schema of tool {name!r} must be of type object"
-    named = {*(env.task.tools or ()), *(name for turn in env.task.turns for name in turn.reveals)}
+    named = {*(task.tools or ()), *(name for turn in task.turns for name in turn.reveals)}
     unknown = named - tools.keys()
     assert not unknown, f"{place}: the task shows the tool {min(unknown)!r}, which does not exist"
-    world = env._running.judge.agent
     differing = copy.deepcopy(world).differs(world)
     assert not differing, f"{place}: state that does not equal its own copy: {differing}; give its class __eq__"
 
@@ -216,11 +225,11 @@ def _check_refusals(env: ToolUseEnv, place: str) -> None:
     start = env.snapshot()
     wrong: tuple[Any, ...] = ({}, [[]], 1e300)
     bad = [Call("no_such_tool")]
-    for tool in env._running.tools:
+    for tool in env._running.shown.tools:
         bad.append(Call(tool.name, {"no_such_argument": 1}))
         bad += [Call(tool.name, {name: value}) for name in tool.parameters["properties"] for value in wrong]
         bad.append(Call(tool.name))
-    shown = {tool.name: tool for tool in env._running.tools}
+    shown = {tool.name: tool for tool in env._running.shown.tools}
     for call in bad:
         if call.name in shown and shown[call.name].check(call.arguments) is None:
             continue  # the schema allows it

@@ -12,6 +12,8 @@ from tooluse_gym.formats.reply import Call
 from tooluse_gym.tools import Tool, ToolSet
 
 Failure = Literal["malformed", "unknown_tool", "invalid_arguments", "exception"]
+Attributes = Mapping[str, Mapping[str, Any]]
+"""Public attributes by tool set name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,19 +62,24 @@ class World:
         """Execute a ground-truth call: the observation text."""
         return self.call(call).text
 
-    def differs(self, other: World) -> dict[str, list[str]]:
+    def attributes(self) -> dict[str, dict[str, Any]]:
+        """Public attributes by tool set name, live (not copies)."""
+        return {name: toolset.state() for name, toolset in self.toolsets.items()}
+
+    def differs(self, other: World | Attributes) -> dict[str, list[str]]:
         """Names of the public attributes that are not equal (``==``), by tool set; empty if the worlds agree."""
+        others = other.attributes() if isinstance(other, World) else other
         differences: dict[str, list[str]] = {}
         for name, toolset in self.toolsets.items():
-            mine, theirs = toolset.state(), other.toolsets[name].state()
-            unequal = [key for key in {**mine, **theirs} if mine.get(key) != theirs.get(key)]
-            if unequal:
+            mine, theirs = toolset.state(), others[name]
+            if mine != theirs:
+                unequal = [key for key in {**mine, **theirs} if mine.get(key) != theirs.get(key)]
                 differences[name] = unequal
         return differences
 
     def state(self) -> dict[str, dict[str, Any]]:
-        """Public attributes by tool set name, live."""
-        return {name: toolset.state() for name, toolset in self.toolsets.items()}
+        """Public attributes by tool set name."""
+        return self.attributes()
 
 
 def observation_text(value: object) -> str:

@@ -9,10 +9,11 @@ from typing import Any
 from tooluse_gym.env import Observation, ToolUseEnv
 from tooluse_gym.envs.bfcl import data, docs
 from tooluse_gym.envs.bfcl.prompting import load_prompting
-from tooluse_gym.envs.bfcl.scorer import make_worlds
+from tooluse_gym.envs.bfcl.scorer import independent_truth, make_world, make_worlds
 from tooluse_gym.envs.bfcl.world import World
 from tooluse_gym.errors import ConfigurationError
 from tooluse_gym.formats import Call, Format
+from tooluse_gym.scoring import Judge
 from tooluse_gym.tasks import Task, TaskList, TaskSource
 from tooluse_gym.tools import Tool
 from tooluse_gym.world import ToolResult
@@ -82,8 +83,16 @@ class BFCLMultiTurnEnv(ToolUseEnv):
             )
         return super().reset(seed=seed, options=options)
 
-    def make_worlds(self, task: Task) -> tuple[World, World]:
-        return make_worlds(task, official=self.validation == "official")
+    def make_world(self, task: Task) -> World:
+        return make_world(task, "model", {})
+
+    def make_judge(self, task: Task) -> Judge:
+        if self.validation == "strict":
+            return super().make_judge(task)
+        prepared = self._prepare(task)
+        if prepared.truth is None:
+            prepared.truth = independent_truth(task)
+        return Judge(task, self.make_world(task), prepared.truth) if prepared.truth else Judge(task, *make_worlds(task))
 
     def shown_tools(self, task: Task, turn: int, world: BaseWorld) -> tuple[Tool, ...]:
         """Upstream's docs where they are at hand and the task is upstream's, else those of the simulators."""
@@ -96,5 +105,5 @@ class BFCLMultiTurnEnv(ToolUseEnv):
     def execute(self, world: BaseWorld, call: Call, visible: Sequence[str]) -> ToolResult:
         if self.validation == "official":
             assert isinstance(world, World)
-            return ToolResult(world.execute(call.text))
+            return ToolResult(world.execute_call(call))
         return super().execute(world, call, visible)

@@ -10,13 +10,17 @@ from __future__ import annotations
 
 import ast
 import builtins
+import keyword
+import math
 import operator
 import re
 import threading
 import warnings
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
+from tooluse_gym.formats.reply import Call
 from tooluse_gym.tools import ToolSet
 from tooluse_gym.world import observation_text
 
@@ -35,7 +39,67 @@ from .simulators.limits import (
 _CALLED_NAME = re.compile(r"\b([a-zA-Z_]\w*)\s*(?=\()")
 _DENIED = frozenset({"kill", "exit", "quit", "remove", "unlink", "popen", "Popen", "run"})
 _MOST_CALLS = 32  # in one text
+_LONGEST_REMEMBERED = 1_000  # characters of a text whose syntax tree is kept
+_LONGEST_PLAIN = 10_000  # characters of a call whose arguments are passed on without a look at its text
+_DEEPEST_PLAIN = 8  # levels of lists and objects in them
 _parsing = threading.Lock()
+
+
+def execute_call(call: Call, instances: dict[str, ToolSet]) -> str:
+    """What ``execute(call.text, instances)`` returns, in a tenth of the time if evaluating that text just calls a tool.
+
+    That is so if the text says the call's name and arguments and nothing else, with no parenthesis but its own, so that
+    nothing in it is rewritten, and if the arguments are data whose Python text reads back as the same data.
+    """
+    text = call.text
+    owner = next((owner for owner in reversed(instances.values()) if call.name in owner.tools), None)
+    arguments = None if owner is None else _plain_arguments(call, text)
+    if arguments is None:
+        return execute(text, instances)
+    try:
+        return _observation(getattr(owner, call.name)(**arguments))  # a known tool's name
+    except Exception as error:  # the boundary: whatever goes wrong in a call is an observation
+        return f"Error during execution: {error}"
+
+
+def _plain_arguments(call: Call, text: str) -> dict[str, Any] | None:
+    """A copy of the arguments; None if the text says more than a plain call with them."""
+    if call.error is not None or text.count("(") != 1 or len(text) > _LONGEST_PLAIN:
+        return None
+    if call.source is not None and text != Call(call.name, call.arguments).text:
+        return None
+    try:
+        return {_name(name): _plain(value, 0) for name, value in call.arguments.items()}
+    except _NotPlainError:
+        return None
+
+
+class _NotPlainError(Exception):
+    pass
+
+
+def _plain(value: Any, depth: int) -> Any:
+    """A copy of ``value``, which must be small and of JSON's types."""
+    kind = type(value)
+    if kind is str or kind is int or kind is bool or value is None or (kind is float and math.isfinite(value)):
+        return value
+    if kind is list and depth < _DEEPEST_PLAIN:
+        return [_plain(item, depth + 1) for item in value]
+    if kind is dict and depth < _DEEPEST_PLAIN:
+        return {_plain(key, depth + 1): _plain(item, depth + 1) for key, item in value.items()}
+    raise _NotPlainError
+
+
+def _name(text: str) -> str:
+    if text.isidentifier() and text.isascii() and not keyword.iskeyword(text):
+        return text
+    raise _NotPlainError
+
+
+def _observation(result: Any) -> str:
+    text = observation_text(result)
+    Budget(LARGEST_RESULT, "the result").charge(len(text))
+    return text
 
 
 def execute(text: str, instances: dict[str, ToolSet]) -> str:
@@ -52,10 +116,10 @@ def execute(text: str, instances: dict[str, ToolSet]) -> str:
             raise RefusedError(f"the call is too long (more than {LONGEST_CALL} characters)")
         text = _rewrite(text, instances)
         _deny(text)
-        result = _Evaluation(instances).value(_parse(text))
-        if not isinstance(result, str):
-            Budget(LARGEST_RESULT, "the result").copy(result)
-        return observation_text(result)
+        parse = _parse_again if len(text) <= _LONGEST_REMEMBERED else _parse
+        result = _Evaluation(instances).value(parse(text))
+        Budget(LARGEST_RESULT, "the result").measure(result)  # an expression can share one part many times
+        return _observation(result)
     except Exception as error:  # the boundary: whatever goes wrong in a call is an observation
         return f"Error during execution: {error}"
 
@@ -96,7 +160,7 @@ def _parse(text: str) -> ast.expr:
             raise RefusedError(f"the call is nested too deeply (more than {DEEPEST_VALUE} levels)")
         if isinstance(node, ast.Call):
             calls += 1
-            names = [keyword.arg for keyword in node.keywords if keyword.arg is not None]
+            names = [given.arg for given in node.keywords if given.arg is not None]
             repeated = next((name for index, name in enumerate(names) if name in names[:index]), None)
             if repeated is not None:
                 place = ("<string>", node.lineno, node.col_offset, None)
@@ -105,6 +169,9 @@ def _parse(text: str) -> ast.expr:
     if calls > _MOST_CALLS:
         raise RefusedError(f"too many calls in one (more than {_MOST_CALLS})")
     return body
+
+
+_parse_again = lru_cache(1_024)(_parse)  # group rollouts and ground truths repeat themselves; trees are never changed
 
 
 def _sum(numbers: Any, start: Any = 0) -> Any:

@@ -11,30 +11,38 @@ from dataclasses import replace
 
 from tooluse_gym.envs.bfcl.world import World
 from tooluse_gym.formats.pythonic import DecodeError, decode, render_calls
-from tooluse_gym.scoring import Judge, Verdict
+from tooluse_gym.scoring import GroundTruth, Judge, Verdict, play_ground_truth
 from tooluse_gym.tasks import Task
 
 PREFIX = "multi_turn:"
 
 
-def make_worlds(task: Task, *, official: bool = True) -> tuple[World, World]:
-    """Fresh worlds of a task, the agent's and the ground truth's.
-
-    ``official`` worlds share with each other what upstream shares between all instances of a process.
-    """
-    commons: dict[str, object] | None = {} if official else None
-    agent, gold = (
-        World(
-            task.toolsets,
-            task.initial_state,
-            bool(task.metadata.get("long_context")),
-            payload=task.metadata.get("payload"),
-            commons=commons,
-            actor=actor,
-        )
-        for actor in ("model", "ground_truth")
+def make_world(task: Task, actor: str = "model", commons: dict[str, object] | None = None) -> World:
+    """A fresh world of a task. For ``actor`` and ``commons`` see :class:`~tooluse_gym.envs.bfcl.world.World`."""
+    return World(
+        task.toolsets,
+        task.initial_state,
+        bool(task.metadata.get("long_context")),
+        payload=task.metadata.get("payload"),
+        commons=commons,
+        actor=actor,
     )
-    return agent, gold
+
+
+def make_worlds(task: Task) -> tuple[World, World]:
+    """The agent's world and the ground truth's, which share with each other what upstream shares in a process."""
+    commons: dict[str, object] = {}
+    return make_world(task, "model", commons), make_world(task, "ground_truth", commons)
+
+
+def independent_truth(task: Task) -> GroundTruth:
+    """The ground truth played beforehand, for any number of official episodes.
+
+    Empty if it uses what upstream shares with the agent's world: then it has to be played beside the agent.
+    """
+    commons: dict[str, object] = {}
+    truth = play_ground_truth(task, make_world(task, "ground_truth", commons))
+    return () if commons else truth
 
 
 def score_calls(task: Task, calls: Sequence[Sequence[Sequence[str]]]) -> Verdict:

@@ -10,21 +10,11 @@ from tooluse_gym.errors import ConfigurationError
 from tooluse_gym.formats.reply import Call
 from tooluse_gym.world import ToolResult
 
-from .executor import execute
+from .executor import execute, execute_call
 from .simulators import SIMULATORS
 from .simulators.file_tree import Directory, File, Node
 from .simulators.limits import LARGEST_ARGUMENTS, MOST_NODES, Budget, RefusedError
 
-CLASSES = (
-    "GorillaFileSystem",
-    "MathAPI",
-    "MessageAPI",
-    "TicketAPI",
-    "TradingBot",
-    "TravelAPI",
-    "TwitterAPI",
-    "VehicleControlAPI",
-)
 _DEEPEST_STATE = 100  # levels of directories in an encoded state
 _MOST_BITS = 14_284  # of an integer in an encoded state; CPython prints no integer of more than 4,300 digits
 
@@ -71,6 +61,10 @@ class World(tooluse_gym.world.World):
         """Official mode: execute a call text as upstream would and return the observation. Never raises."""
         return execute(text, self._instances)
 
+    def execute_call(self, call: Call) -> str:
+        """As :meth:`execute` of the call's text, faster."""
+        return execute_call(call, self._instances)
+
     def call(self, call: Call, visible: Collection[str] | None = None) -> ToolResult:
         """Strict mode: validate and execute one call. Never raises."""
         if call.error is None:
@@ -82,7 +76,7 @@ class World(tooluse_gym.world.World):
 
     def replay(self, call: Call) -> str:
         """Execute a ground-truth call: upstream's by their text, since they may bind arguments by position."""
-        return super().replay(call) if call.source is None else self.execute(call.source)
+        return super().replay(call) if call.source is None else self.execute_call(call)
 
     def state(self) -> dict[str, dict[str, Any]]:
         """Public attributes by class, as JSON data (a copy).
@@ -98,10 +92,7 @@ class World(tooluse_gym.world.World):
 
 def _simulator(name: str) -> Any:
     if name not in SIMULATORS:
-        later = ", ".join(known for known in CLASSES if known not in SIMULATORS)
-        raise ConfigurationError(
-            f"no simulator of {name!r}; there are {', '.join(SIMULATORS)}" + (f" ({later} come later)" if later else "")
-        )
+        raise ConfigurationError(f"no simulator of {name!r}; there are {', '.join(SIMULATORS)}")
     return SIMULATORS[name]
 
 

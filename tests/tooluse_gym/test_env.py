@@ -177,6 +177,18 @@ def test_a_needless_call_is_wrong_in_strict_mode_only(house: House, say: Say, va
 # Tools that appear later
 
 
+def test_tools_come_with_reset_and_when_they_change(house: House, say: Say) -> None:
+    env = house()
+    _, first = env.reset(options={"task_id": "reveal"})
+    *_, same = env.step(say(SWITCH))
+    *_, changed = env.step("I cannot.")
+    *_, ended = env.step("No.")
+    assert [info["tools_version"] for info in (first, same, changed, ended)] == [1, 1, 2, 2]
+    assert ["tools" in info for info in (first, same, changed, ended)] == [True, False, True, False]
+    assert env.tools == changed["tools"]
+    assert env.tools[0] is not changed["tools"][0], "a copy: what the caller does to it stays there"
+
+
 def test_revealed_tools_are_hidden_then_announced(house: House, say: Say) -> None:
     env = house()
     observation, info = env.reset(options={"task_id": "reveal"})

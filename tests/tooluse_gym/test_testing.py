@@ -71,8 +71,8 @@ class OpaqueBox(Box):
 
 
 class KeepsScenario(BoxEnv):
-    def make_worlds(self, task: Task) -> tuple[World, World]:
-        return World({"Box": Box(**task.initial_state["Box"])}), World({"Box": Box([])})
+    def make_world(self, task: Task) -> World:
+        return World({"Box": Box(**task.initial_state["Box"])})
 
 
 class ChangesRefused(BoxEnv):
@@ -89,10 +89,10 @@ class NeverRefuses(BoxEnv):
 
 
 class BadSchema(BoxEnv):
-    def make_worlds(self, task: Task) -> tuple[World, World]:
+    def make_world(self, task: Task) -> World:
         broken = type("Box", (Box,), {})
         broken.tools = {"put": Tool("put", "Put.", {"type": "objekt"})}  # type: ignore[attr-defined]
-        return World({"Box": broken([])}), World({"Box": broken([])})
+        return World({"Box": broken([])})
 
 
 class UnknownTool(BoxEnv):

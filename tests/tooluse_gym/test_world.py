@@ -103,7 +103,7 @@ def test_a_copy_is_independent(world: World) -> None:
 def test_tools_get_copies_of_arguments(house: Callable[..., ToolUseEnv]) -> None:
     """The toy's ``paint`` changes and keeps its argument; the ground truth must not change with it."""
     env = house("reveal")
-    agent, gold = env.make_worlds(env.task)
+    agent, gold = env.make_world(env.task), env.make_world(env.task)
     call = env.task.turns[1].calls[0]
     agent.call(call)
     gold.call(call)

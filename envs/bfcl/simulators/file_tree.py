@@ -21,7 +21,7 @@ class File:
         self.content = content
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, File) and (self.name, self.content) == (other.name, other.content)
+        return isinstance(other, File) and self.name == other.name and bool(self.content == other.content)
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -101,17 +101,21 @@ def load(name: str, description: Mapping[str, Any], parent: Directory | None = N
 
 
 def _same(left: Directory, right: Directory) -> bool:
-    pending: list[tuple[Node, Node]] = [(left, right)]
+    pending = [(left, right)]
     assumed = set()  # pairs already taken up; makes directories that contain themselves comparable
     while pending:
         a, b = pending.pop()
         if a is b or (id(a), id(b)) in assumed:
             continue
         assumed.add((id(a), id(b)))
-        if isinstance(a, Directory) and isinstance(b, Directory):
-            if a.name != b.name or a.contents.keys() != b.contents.keys():
-                return False
-            pending.extend((node, b.contents[name]) for name, node in a.contents.items())
-        elif isinstance(a, Directory) or isinstance(b, Directory) or a != b:
+        if a.name != b.name or len(a.contents) != len(b.contents):
             return False
+        for name, mine in a.contents.items():
+            theirs = b.contents.get(name)
+            if isinstance(mine, Directory):
+                if not isinstance(theirs, Directory):
+                    return False
+                pending.append((mine, theirs))
+            elif mine is not theirs and mine != theirs:
+                return False
     return True

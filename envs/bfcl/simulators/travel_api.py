@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 import json
 from collections.abc import Mapping
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
-from .base import Simulator
+from .base import Simulator, data_copy
 from .limits import product
 
 _TABLES = json.loads(Path(__file__).with_suffix(".json").read_text(encoding="utf-8"))
@@ -69,7 +68,7 @@ class TravelAPI(Simulator):
         # instance in the process sees.
         key = f"TravelAPI.{attribute}"
         if key not in self._commons:
-            self._commons[key] = copy.deepcopy(self._extension(name))
+            self._commons[key] = data_copy(self._extension(name))
         shared: dict[str, dict[str, Any]] = self._commons[key]
         return shared
 

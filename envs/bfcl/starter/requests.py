@@ -13,7 +13,7 @@ from typing import Any
 
 from tooluse_gym.errors import ConfigurationError
 
-from ..world import CLASSES
+from ..simulators import SIMULATORS
 from . import slots
 from .phrasing import templates
 from .scene import FILES, MATH, TWITTER
@@ -54,8 +54,8 @@ class Request:
     def __post_init__(self) -> None:
         if not self.name.isidentifier():
             raise ConfigurationError(f"a request's name stands in task ids and must be an identifier: {self.name!r}")
-        if not self.toolsets or not set(self.toolsets) <= set(CLASSES):
-            raise ConfigurationError(f"request {self.name!r} needs simulators out of {', '.join(CLASSES)}")
+        if not self.toolsets or not set(self.toolsets) <= set(SIMULATORS):
+            raise ConfigurationError(f"request {self.name!r} needs simulators out of {', '.join(SIMULATORS)}")
         object.__setattr__(self, "sentences", templates(self.cores))
 
 

@@ -18,7 +18,8 @@ from tooluse_gym.formats import Call
 from tooluse_gym.tasks import Task, Turn, Utterance
 from tooluse_gym.tools import Tool
 
-from ..world import CLASSES, World
+from ..simulators import SIMULATORS
+from ..world import World
 from .demonstrations import NoiseProfile, demonstrate
 from .lexicon import WORDS, Lexicon
 from .phrasing import SPLITS
@@ -172,7 +173,7 @@ class StarterTasks:
     ) -> Task | None:
         """A task that makes these requests in this order, or None if the random world does not allow it."""
         needed_sets = {name for request in requests for name in request.toolsets}
-        toolsets = tuple(name for name in CLASSES if name in needed_sets)
+        toolsets = tuple(name for name in SIMULATORS if name in needed_sets)
         signed_in = next((request.signed_in for request in requests if request.signed_in is not None), True)
         scenario = random_scenario(random, self.lexicon, toolsets, signed_in)
         scene = Scene(World(toolsets, scenario), self.lexicon, random)

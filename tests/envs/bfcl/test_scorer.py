@@ -13,7 +13,7 @@ import pytest
 
 from tooluse_gym.envs.bfcl import load_tasks, score_calls, score_replies
 from tooluse_gym.envs.bfcl.data import CATEGORIES
-from tooluse_gym.envs.bfcl.scorer import make_worlds, play_calls
+from tooluse_gym.envs.bfcl.scorer import independent_truth, make_world, make_worlds, play_calls
 from tooluse_gym.formats import Call
 from tooluse_gym.messages import user
 from tooluse_gym.tasks import Task, Turn
@@ -82,11 +82,11 @@ def test_official_worlds_share_what_upstream_shares() -> None:
     task = Task("tweet", (Turn((user("tweet"),), gold("post_tweet('hi')")),), ("TwitterAPI",))
     task = replace(task, initial_state={"TwitterAPI": {"authenticated": True}})
     tweet = task.turns[0].calls[0]
-    for official, shared in ((True, ["@bob"]), (False, [])):
-        agent, other = make_worlds(task, official=official)
+    for agent, other, shared in ((*make_worlds(task), ["@bob"]), (make_world(task), make_world(task), [])):
         agent.execute(tweet.text)
         agent.execute("mention(0, ['@bob'])")
         assert f'"mentions": {json.dumps(shared)}' in other.replay(tweet)
+    assert independent_truth(task) == (), "it must be played beside the agent"
     verdict = score_calls(task, [[[tweet.text], ["mention(0, ['@bob'])"]]])
     assert verdict.error_type == "multi_turn:execution_response_mismatch"
 
