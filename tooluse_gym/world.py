@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from tooluse_gym.errors import ToolUseError
 from tooluse_gym.formats.reply import Call
 from tooluse_gym.tools import Tool, ToolSet
 
@@ -48,15 +49,28 @@ class World:
             known = ", ".join(self._owner if visible is None else visible)
             return ToolResult(f"Unknown tool '{call.name[:80]}'. Available: {known}.", "unknown_tool")
         tool = owner.tools[call.name]
-        problem = tool.check(call.arguments)
+        try:
+            arguments = self.copy_arguments(call.arguments)
+        except ToolUseError as error:
+            return ToolResult(f"Invalid call: {tool.name}: {error}", "invalid_arguments")
+        problem = tool.check(arguments)
         if problem is not None:
             return ToolResult(f"Invalid call: {problem}", "invalid_arguments")
-        # A copy: what a tool keeps of its arguments must not be shared with the task's ground truth or a reply.
-        arguments = copy.deepcopy(call.arguments)
         try:
             return ToolResult(observation_text(getattr(owner, tool.name)(**arguments)))
         except Exception as error:  # the boundary: whatever a simulated API raises is data for the agent
             return ToolResult(f"Error during execution: {error}", "exception")
+
+    def copy_arguments(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        """The copy that a tool gets: what it keeps must not be shared with the task's ground truth or a reply.
+
+        Raises:
+            ToolUseError: they are more than a tool can be given; the message says in what.
+        """
+        try:
+            return copy.deepcopy(arguments)
+        except RecursionError:
+            raise ToolUseError("an argument is nested too deeply") from None
 
     def replay(self, call: Call) -> str:
         """Execute a ground-truth call: the observation text."""

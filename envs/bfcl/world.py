@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import tooluse_gym.world
 from tooluse_gym.errors import ConfigurationError
 from tooluse_gym.formats.reply import Call
-from tooluse_gym.world import ToolResult
 
 from .executor import execute, execute_call
 from .simulators import SIMULATORS
@@ -65,14 +64,10 @@ class World(tooluse_gym.world.World):
         """As :meth:`execute` of the call's text, faster."""
         return execute_call(call, self._instances)
 
-    def call(self, call: Call, visible: Collection[str] | None = None) -> ToolResult:
-        """Strict mode: validate and execute one call. Never raises."""
-        if call.error is None:
-            try:
-                Budget(LARGEST_ARGUMENTS, "the arguments").copy(call.arguments)
-            except RefusedError as error:
-                return ToolResult(f"Invalid call: {call.name[:80]}: {error}", "invalid_arguments")
-        return super().call(call, visible)
+    def copy_arguments(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        """As the core's, in bounded size and depth."""
+        copied: dict[str, Any] = Budget(LARGEST_ARGUMENTS, "the arguments").copy(arguments)
+        return copied
 
     def replay(self, call: Call) -> str:
         """Execute a ground-truth call: upstream's by their text, since they may bind arguments by position."""

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tooluse_gym.env import ToolUseEnv
+from tooluse_gym.errors import ToolUseError
 from tooluse_gym.formats import Call
 from tooluse_gym.tools import ToolSet
 from tooluse_gym.world import World, observation_text
@@ -28,6 +29,11 @@ class Counter(ToolSet):
     def fail(self) -> None:
         """Fail."""
         raise RuntimeError("broken")
+
+    def keep(self, value: list) -> int:  # type: ignore[type-arg]
+        """Keep whatever it is."""
+        self.value = len(value)
+        return self.value
 
     def exhaust(self) -> None:
         """Recurse without end."""
@@ -52,9 +58,9 @@ def world() -> World:
         (Call("look"), '{"value": 1}', None),
         (Call("add", {"amount": "2"}), "Invalid call: add: argument 'amount': expected integer, got '2'", "invalid"),
         (Call("add"), "Invalid call: add: missing argument 'amount'", "invalid"),
-        (Call("ad"), "Unknown tool 'ad'. Available: add, look, fail, exhaust.", "unknown_tool"),
-        (Call("__init__"), "Unknown tool '__init__'. Available: add, look, fail, exhaust.", "unknown_tool"),
-        (Call("state"), "Unknown tool 'state'. Available: add, look, fail, exhaust.", "unknown_tool"),
+        (Call("ad"), "Unknown tool 'ad'. Available: add, look, fail, keep, exhaust.", "unknown_tool"),
+        (Call("__init__"), "Unknown tool '__init__'. Available: add, look, fail, keep, exhaust.", "unknown_tool"),
+        (Call("state"), "Unknown tool 'state'. Available: add, look, fail, keep, exhaust.", "unknown_tool"),
         (Call("add", {"amount": 2}, error="no JSON"), "Malformed call: no JSON", "malformed"),
         (Call("fail"), "Error during execution: broken", "exception"),
     ],
@@ -73,6 +79,21 @@ def test_whatever_a_tool_raises_is_an_observation(world: World) -> None:
     assert world.call(Call("exhaust")).failure == "exception"
 
 
+@pytest.mark.parametrize("depth", [900, 100_000])
+def test_arguments_too_deep_to_copy_are_refused(world: World, depth: int) -> None:
+    value: list[Any] = []
+    for _ in range(depth):
+        value = [value]
+    assert world.tools["keep"].check({"value": value}) is None
+    result = world.call(Call("keep", {"value": value}))
+    assert (result.text, result.failure) == (
+        "Invalid call: keep: an argument is nested too deeply",
+        "invalid_arguments",
+    )
+    assert world.state() == {"Counter": {"value": 1}}
+    assert world.call(Call("keep", {"value": [[[]]]})).text == "1"
+
+
 def test_hidden_tools_are_unknown(world: World) -> None:
     result = world.call(Call("add", {"amount": 1}), visible=["look"])
     assert (result.text, result.failure) == ("Unknown tool 'add'. Available: look.", "unknown_tool")
@@ -82,7 +103,7 @@ def test_later_tool_set_wins_a_name_clash() -> None:
     world = World({"Counter": Counter(), "Clash": Clash()})
     assert world.replay(Call("look")) == "clash"
     assert world.tools["look"].description == "Look elsewhere."
-    assert list(world.tools) == ["add", "look", "fail", "exhaust"]
+    assert list(world.tools) == ["add", "look", "fail", "keep", "exhaust"]
 
 
 def test_differs_names_attributes(world: World) -> None:
@@ -110,6 +131,19 @@ def test_tools_get_copies_of_arguments(house: Callable[..., ToolUseEnv]) -> None
     assert call.arguments == {"colors": ["red"]}
     assert agent.state()["House"]["colors"] == ["red", "white"]
     assert agent.state()["House"]["colors"] is not gold.state()["House"]["colors"]
+
+
+def test_a_world_can_bound_what_tools_are_given() -> None:
+    class Frugal(World):
+        def copy_arguments(self, arguments: dict[str, Any]) -> dict[str, Any]:
+            if arguments["amount"] > 9:
+                raise ToolUseError("too much")
+            return {"amount": arguments["amount"] + 1}
+
+    world = Frugal({"Counter": Counter(1)})
+    assert world.call(Call("add", {"amount": 2})).text == "4"
+    result = world.call(Call("add", {"amount": 10}))
+    assert (result.text, result.failure) == ("Invalid call: add: too much", "invalid_arguments")
 
 
 @pytest.mark.parametrize(
