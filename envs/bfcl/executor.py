@@ -10,20 +10,26 @@ from __future__ import annotations
 
 import ast
 import builtins
+import inspect
+import io
 import keyword
 import math
 import operator
 import re
 import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
+from itertools import groupby
+from numbers import Number
+from types import MethodType
 from typing import Any
 
 from tooluse_gym.formats.reply import Call
 from tooluse_gym.tools import ToolSet
 from tooluse_gym.world import observation_text
 
+from .docs import DOC_FILES
 from .simulators.limits import (
     DEEPEST_VALUE,
     LARGEST_ARGUMENTS,
@@ -38,7 +44,11 @@ from .simulators.limits import (
 
 _CALLED_NAME = re.compile(r"\b([a-zA-Z_]\w*)\s*(?=\()")
 _DENIED = frozenset({"kill", "exit", "quit", "remove", "unlink", "popen", "Popen", "run"})
+_UPSTREAM = "bfcl_eval.eval_checker.multi_turn_eval.func_source_code"  # its package of simulators, named in some errors
 _MOST_CALLS = 32  # in one text
+_LARGEST_NUMBER = 10**308  # of a Decimal or mpf to compute with; floats reach as far
+_LONGEST_NUMBER = 1_000  # characters of it
+_MOST_ON_STACK = 15  # entries of a dict that CPython evaluates all before it hashes the first key
 _LONGEST_REMEMBERED = 1_000  # characters of a text whose syntax tree is kept
 _LONGEST_PLAIN = 10_000  # characters of a call whose arguments are passed on without a look at its text
 _DEEPEST_PLAIN = 8  # levels of lists and objects in them
@@ -152,32 +162,79 @@ def _parse(text: str) -> ast.expr:
     with _parsing, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         body = ast.parse(text.lstrip(" \t"), "<string>", mode="eval").body
-    pending: list[tuple[ast.AST, int]] = [(body, 1)]
+    pending: list[tuple[ast.AST, int, bool]] = [(body, 1, False)]
     calls = 0
     while pending:
-        node, depth = pending.pop()
+        node, depth, inner = pending.pop()
         if depth > DEEPEST_VALUE:
             raise RefusedError(f"the call is nested too deeply (more than {DEEPEST_VALUE} levels)")
-        if isinstance(node, ast.Call):
-            calls += 1
-            names = [given.arg for given in node.keywords if given.arg is not None]
-            repeated = next((name for index, name in enumerate(names) if name in names[:index]), None)
-            if repeated is not None:
-                place = ("<string>", node.lineno, node.col_offset, None)
-                raise SyntaxError(f"keyword argument repeated: {repeated}", place)
-        pending.extend((child, depth + 1) for child in ast.iter_child_nodes(node))
+        calls += isinstance(node, ast.Call)
+        _check_compiles(node, inner)
+        inner = inner or isinstance(node, _SCOPES)
+        pending.extend((child, depth + 1, inner) for child in reversed([*ast.iter_child_nodes(node)]))
     if calls > _MOST_CALLS:
         raise RefusedError(f"too many calls in one (more than {_MOST_CALLS})")
     return body
 
 
+def _check_compiles(node: ast.AST, inner: bool) -> None:
+    """Refuse what parses but would not compile; ``inner``: within a function's scope, where more is allowed."""
+    match node:
+        case ast.Call():
+            _check_keywords([given for given in node.keywords if given.arg is not None])
+        case ast.Yield() | ast.YieldFrom() if not inner:
+            raise _syntax_error("'yield' outside function", node)
+        case ast.Await() if not inner:
+            raise _syntax_error("'await' outside function", node)
+        case ast.ListComp() | ast.SetComp() | ast.DictComp() if any(part.is_async for part in node.generators):
+            raise _syntax_error("asynchronous comprehension outside of an asynchronous function", node)
+
+
+def _check_keywords(keywords: list[ast.keyword]) -> None:
+    for index, given in enumerate(keywords):
+        if given.arg == "__debug__":
+            raise _syntax_error("cannot assign to __debug__", given)
+        for other in keywords[index + 1 :]:
+            if other.arg == given.arg:
+                raise _syntax_error(f"keyword argument repeated: {given.arg}", other)
+
+
+def _syntax_error(message: str, node: ast.expr | ast.keyword) -> SyntaxError:
+    return SyntaxError(message, ("<string>", node.lineno, node.col_offset, None))
+
+
+_SCOPES = (ast.Lambda, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+
 _parse_again = lru_cache(1_024)(_parse)  # group rollouts and ground truths repeat themselves; trees are never changed
 
 
-def _sum(numbers: Any, start: Any = 0) -> Any:
-    if isinstance(start, list | tuple):
-        raise RefusedError("sum of lists is not available")  # quadratic
-    return sum(numbers, start)
+def _print(*values: Any, file: Any = None, **options: Any) -> None:
+    print(*values, file=io.StringIO() if file is None else file, **options)  # no value has a method "write"
+
+
+def _sum(items: Iterable[Any], start: Any = 0) -> Any:
+    """``sum``, in linear time for lists and tuples too."""
+    if not isinstance(start, list | tuple):
+        return sum(items, start)
+    empty = type(start)()
+    total = list(start)
+    for item in items:
+        total.extend(item if type(item) is type(start) else empty + item)  # what cannot be added says so
+    return type(start)(total)
+
+
+def _behind(builtin: Callable[..., Any], bounded: Callable[..., Any]) -> Callable[..., Any]:
+    """``bounded`` with the signature of ``builtin``, which is left to complain where arguments do not fit it."""
+    signature = inspect.signature(builtin)
+
+    def call(*arguments: Any, **keywords: Any) -> Any:
+        try:
+            bound = signature.bind(*arguments, **keywords)
+        except TypeError:
+            return builtin(*arguments, **keywords)
+        return bounded(*bound.args, **bound.kwargs)
+
+    return call
 
 
 # Builtins that can be called. Sets are left out, as they print in another order in every process.
@@ -201,7 +258,11 @@ _BUILTINS: dict[str, Callable[..., Any]] = {
     "sum": sum,
     "tuple": tuple,
 }
-_INSTEAD: dict[str, Callable[..., Any]] = {"print": lambda *_, **__: None, "round": rounded, "sum": _sum}
+_INSTEAD: dict[str, Callable[..., Any]] = {
+    "print": _print,
+    "round": _behind(round, lambda number, places=None: rounded(number, places)),
+    "sum": _behind(sum, _sum),
+}
 _RUN = {id(function): _INSTEAD.get(name, function) for name, function in _BUILTINS.items()}
 
 _BINARY: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
@@ -294,20 +355,32 @@ class _Evaluation:
 
     def _call(self, node: ast.Call) -> Any:
         function = self._function(node.func)
-        arguments = self._items(node.args)
-        keywords = self._keywords(node.keywords)
-        arguments, keywords = Budget(LARGEST_ARGUMENTS, "the arguments").copy((arguments, keywords))
-        return function(*arguments, **keywords)
+        match node.args:
+            case [ast.Starred(value=everything)]:  # CPython looks at it only after the keywords
+                given = self.value(everything)
+            case _:
+                given = self._items(node.args)
+        keywords = self._keywords(node.keywords, function)
+        if not isinstance(given, _ITERABLE):
+            raise TypeError(f"{_shown(function)} argument after * must be an iterable, not {type(given).__name__}")
+        self._budget.charge(len(given))
+        run = function if isinstance(function, MethodType) else _RUN.get(id(function))
+        if run is None:
+            raise TypeError(f"'{type(function).__name__}' object is not callable")
+        if not all(isinstance(name, str) for name in keywords):
+            raise TypeError("keywords must be strings")
+        arguments, keywords = Budget(LARGEST_ARGUMENTS, "the arguments").copy((list(given), keywords))
+        _check_numbers(*arguments, *keywords.values())
+        return run(*arguments, **keywords)
 
-    def _function(self, node: ast.expr) -> Callable[..., Any]:
+    def _function(self, node: ast.expr) -> Any:
+        """What is called: a method of a tool set, or any value."""
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in self._instances:
             owner = self._instances[node.value.id]
             if node.attr not in owner.tools:
                 raise AttributeError(f"'{type(owner).__name__}' object has no attribute '{node.attr}'")
-            tool: Callable[..., Any] = getattr(owner, node.attr)  # a known tool's name
-            return tool
-        value = self.value(node)
-        return _RUN.get(id(value)) or _not_callable(value)
+            return getattr(owner, node.attr)  # a known tool's name
+        return self.value(node)
 
     def _items(self, nodes: list[ast.expr]) -> list[Any]:
         items: list[Any] = []
@@ -316,47 +389,55 @@ class _Evaluation:
                 items.append(self.value(node))
                 continue
             starred = self.value(node.value)
-            if not isinstance(starred, str | bytes | list | tuple | dict):
+            if not isinstance(starred, _ITERABLE):
                 raise TypeError(f"Value after * must be an iterable, not {type(starred).__name__}")
             self._budget.charge(len(starred))
             items.extend(starred)
         return items
 
-    def _keywords(self, nodes: list[ast.keyword]) -> dict[str, Any]:
-        keywords: dict[str, Any] = {}
-        for node in nodes:
-            given = self.value(node.value)
-            if node.arg is not None:
-                given = {node.arg: given}
-            elif not isinstance(given, dict):
-                raise TypeError(f"argument after ** must be a mapping, not {type(given).__name__}")
-            for name, value in given.items():
-                if not isinstance(name, str):
-                    raise TypeError("keywords must be strings")
-                if name in keywords:
-                    raise TypeError(f"got multiple values for keyword argument '{name}'")
-                keywords[name] = value
+    def _keywords(self, nodes: list[ast.keyword], function: Any) -> dict[Any, Any]:
+        keywords: dict[Any, Any] = {}
+        for unpacked, group in groupby(nodes, lambda given: given.arg is None):
+            if unpacked:
+                for given in group:
+                    self._merge(keywords, self.value(given.value), function)
+            else:
+                self._merge(keywords, {given.arg: self.value(given.value) for given in group}, function)
         return keywords
+
+    def _merge(self, keywords: dict[Any, Any], more: Any, function: Any) -> None:
+        if not isinstance(more, dict):
+            raise TypeError(f"{_shown(function)} argument after ** must be a mapping, not {type(more).__name__}")
+        self._budget.charge(len(more))
+        for name in more:
+            if name in keywords:
+                raise TypeError(f"{_shown(function)} got multiple values for keyword argument '{name}'")
+        keywords.update(more)
 
     def _dict(self, node: ast.Dict) -> dict[Any, Any]:
         result: dict[Any, Any] = {}
-        for key, value in zip(node.keys, node.values, strict=True):
-            if key is not None:
-                name = self.value(key)
-                result[name] = self.value(value)
+        pairs = zip(node.keys, node.values, strict=True)
+        for unpacked, group in groupby(pairs, lambda pair: pair[0] is None):
+            if not unpacked:
+                entries = [(key, value) for key, value in group if key is not None]
+                found = ((self.value(key), self.value(value)) for key, value in entries)
+                result.update(found if len(entries) > _MOST_ON_STACK else [*found])
                 continue
-            mapping = self.value(value)
-            if not isinstance(mapping, dict):
-                raise TypeError(f"'{type(mapping).__name__}' object is not a mapping")
-            self._budget.charge(len(mapping))
-            result.update(mapping)
+            for _, value in group:
+                mapping = self.value(value)
+                if not isinstance(mapping, dict):
+                    raise TypeError(f"'{type(mapping).__name__}' object is not a mapping")
+                self._budget.charge(len(mapping))
+                result.update(mapping)
         return result
 
     def _binary(self, node: ast.BinOp) -> Any:
         left, right = self.value(node.left), self.value(node.right)
         if isinstance(node.op, ast.Mod) and isinstance(left, str | bytes):
             raise RefusedError("text formatting is not available in a call")  # a width can be any number
+        _check_numbers(left, right)
         result = _BINARY[type(node.op)](left, right)
+        _check_numbers(result)
         self._budget.copy(result)
         return result
 
@@ -371,8 +452,28 @@ class _Evaluation:
         return result
 
 
-def _not_callable(value: object) -> Callable[..., Any]:
-    def call(*_: Any, **__: Any) -> Any:  # only once the arguments have been evaluated, as CPython does
-        raise TypeError(f"'{type(value).__name__}' object is not callable")
+_ITERABLE = (str, bytes, list, tuple, dict)
 
-    return call
+
+def _check_numbers(*values: Any) -> None:
+    """Refuse numbers of arbitrary precision, which tools make, that could take for ever to compute with.
+
+    Their exponents have no end: an mpf of a few bytes is an integer of gigabytes.
+    """
+    precise: list[Any] = [
+        value for value in values if isinstance(value, Number) and not isinstance(value, int | float | complex)
+    ]
+    for value in precise:
+        size = abs(value)
+        if size != size or size in (0, math.inf):
+            continue
+        if len(repr(value)) > _LONGEST_NUMBER or size > _LARGEST_NUMBER or size * _LARGEST_NUMBER < 1:
+            raise RefusedError("the number is too large")
+
+
+def _shown(function: Any) -> str:
+    """What CPython's errors about ``*`` and ``**`` call a function, with the module that upstream's tool is in."""
+    if isinstance(function, MethodType):
+        name = type(function.__self__).__name__
+        return f"{_UPSTREAM}.{DOC_FILES.get(name, name)}.{function.__qualname__}()"
+    return f"{function.__qualname__}()" if id(function) in _RUN else str(function)
