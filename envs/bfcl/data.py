@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import json
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
@@ -11,6 +10,7 @@ from typing import Any
 
 import jsonschema
 
+from tooluse_gym.envs.bfcl.literal import literal_call
 from tooluse_gym.envs.bfcl.release import (
     FILES,
     GET,
@@ -178,20 +178,12 @@ def _task(
 
 def _call(text: str, tools: Mapping[str, Tool], place: str) -> Call:
     """A ground-truth call: literal arguments, bound by position and keyword to the tool's parameters."""
-    try:
-        node = ast.parse(text, mode="eval").body
-        if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name)):
-            raise ValueError("not a plain call")
-        name, positional = node.func.id, [ast.literal_eval(value) for value in node.args]
-        keywords = {str(keyword.arg): ast.literal_eval(keyword.value) for keyword in node.keywords}
-    except (SyntaxError, ValueError) as error:
-        raise TaskError(f"{place}: {text[:80]!r} is not a call with literal arguments ({error})") from error
-    if name not in tools:
-        raise TaskError(f"{place}: no involved class has a function {name!r}")
-    parameters = list(tools[name].parameters["properties"])
-    if len(positional) > len(parameters):
-        raise TaskError(f"{place}: {len(positional)} positional arguments, but {name} has {len(parameters)} parameters")
-    return Call(name, {**dict(zip(parameters, positional, strict=False)), **keywords}, source=text)
+    call = literal_call(text, tools)
+    if call.error is not None:
+        raise TaskError(f"{place}: {text[:80]!r} is {call.error}")
+    if call.name not in tools:
+        raise TaskError(f"{place}: no involved class has a function {call.name!r}")
+    return call
 
 
 PAYLOAD = (

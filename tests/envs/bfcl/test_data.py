@@ -92,6 +92,11 @@ WRONG: dict[str, tuple[list[Any], list[Any], str]] = {
     ),
     "call is computed": ([QUESTION], [changed(ANSWER, ground_truth=[[], ["cd(f())"], []])], "field ground_truth.1.0: "),
     "call of nothing": ([QUESTION], [changed(ANSWER, ground_truth=[["fry()"], [], []])], "no .* function 'fry'"),
+    "given twice": (
+        [QUESTION],
+        [changed(ANSWER, ground_truth=[["cd('a', folder='b')"], [], []])],
+        r"ground_truth.0.0: .* arguments: argument 'folder' is given both by position and by name",
+    ),
     "too many values": ([QUESTION], [changed(ANSWER, ground_truth=[["cd(1, 2)"], [], []])], "2 positional .* cd has 1"),
 }
 
