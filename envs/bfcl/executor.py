@@ -101,7 +101,7 @@ def _plain(value: Any, depth: int) -> Any:
 
 
 def _name(text: str) -> str:
-    if text.isidentifier() and text.isascii() and not keyword.iskeyword(text):
+    if text.isidentifier() and text.isascii() and not keyword.iskeyword(text) and text != "__debug__":
         return text
     raise _NotPlainError
 

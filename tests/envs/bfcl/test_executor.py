@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 
 from tooluse_gym.envs.bfcl import executor as executor_module
 from tooluse_gym.envs.bfcl.world import World
+from tooluse_gym.formats import FORMATS, Call, get_format
+from tooluse_gym.formats.wording import UnwritableReplyError
 
 ERROR = "Error during execution: "
 SOURCE = "bfcl_eval.eval_checker.multi_turn_eval.func_source_code"
@@ -348,6 +350,60 @@ def test_any_text_gives_an_observation(text: str) -> None:
     result = world().execute(text)
     assert isinstance(result, str)
     assert result == world().execute(text)
+
+
+VALUES = st.recursive(
+    st.one_of(
+        st.none(),
+        st.booleans(),
+        st.integers(),
+        st.floats(),
+        st.text(),
+        st.sampled_from(["f", "d", "call sort (x)", "(", "'", "\\", "\ud800", 10**4000, -0.0, 1j, b"x", ...]),
+    ),
+    lambda items: st.one_of(
+        st.lists(items, max_size=3),
+        st.lists(items, max_size=2).map(tuple),
+        st.dictionaries(st.one_of(st.text(max_size=5), st.integers(), st.none()), items, max_size=2),
+        st.integers(1, 30).flatmap(lambda depth: items.map(lambda item: _nested(item, depth))),
+    ),
+    max_leaves=6,
+)
+ODD_NAMES = ("self", "class", "None", "__debug__", "été", "ﬁ", "a b", "x=1, y", "**", "")
+
+
+def _nested(item: object, depth: int) -> object:
+    for level in range(depth):
+        item = [item] if level % 2 else {"a": item}
+    return item
+
+
+@st.composite
+def generated_calls(draw: st.DrawFn) -> Call:
+    """Calls as they come out of a format, and calls that no format makes."""
+    tools = world().tools
+    name = draw(st.sampled_from([*tools, "len", "exit", "nope", "été", ""]))
+    known = [*tools[name].parameters["properties"]] if name in tools else []
+    arguments = {name: draw(VALUES) for name in known if draw(st.integers(0, 9))}
+    if not draw(st.integers(0, 9)):
+        arguments[draw(st.sampled_from(ODD_NAMES))] = draw(VALUES)
+    call = Call(name, arguments, source=draw(st.sampled_from([None, None, None, "add(1, 2)", f"{name}()", ""])))
+    try:
+        reply_format = get_format(draw(st.sampled_from(FORMATS)))
+        return reply_format.parse(reply_format.write([call])).calls[0] if draw(st.booleans()) else call
+    except UnwritableReplyError:
+        return call
+
+
+@given(st.lists(generated_calls(), max_size=6))
+@example([Call("pwd", {"__debug__": 1})])
+@example([Call("post_tweet", {"content": "", "mentions": _nested([], 90)}), Call("get_user_tweets", {"username": ""})])
+@settings(max_examples=300, deadline=None)
+def test_a_call_does_what_its_text_does(calls: list[Call]) -> None:
+    by_call, by_text = world(), world()
+    for call in calls:
+        assert by_call.execute_call(call) == by_text.execute(call.text)
+    assert repr(by_call.state()) == repr(by_text.state())
 
 
 def test_the_module_evaluates_nothing() -> None:
