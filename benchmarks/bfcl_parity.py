@@ -1,9 +1,12 @@
-"""Print how our verdicts on BFCL's multi-turn tasks compare with those its own program gave.
+"""Print how BFCL's multi-turn tasks come out here and in its own program, by the recorded outputs of that program.
 
     python benchmarks/bfcl_parity.py FOLDER
 
-FOLDER holds BFCL's data and the recorded outputs ``verdicts_multi_turn_public.jsonl.gz`` and
-``verdicts_multi_turn_raw_public.jsonl.gz``.
+FOLDER holds BFCL's data and the recordings named below. Printed are verdicts by category, strict verdicts against
+official ones, and one line for each other recording; system prompts are compared if the release is at hand.
+
+A comparison is a function of records that yields a case for each: what it is about, ours, and upstream's. The tests
+demand that all cases agree; here they are counted.
 """
 
 from __future__ import annotations
@@ -12,70 +15,342 @@ import argparse
 import gzip
 import hashlib
 import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-import gymnasium
-
-import tooluse_gym  # noqa: F401 (registers the environment)
-from tooluse_gym.env import ToolUseEnv
-from tooluse_gym.envs.bfcl.data import CATEGORIES, load_tasks
-from tooluse_gym.envs.bfcl.scorer import play_calls, score_replies
+from tooluse_gym.env import Validation
+from tooluse_gym.envs.bfcl.data import CATEGORIES, load_payload, load_tasks
+from tooluse_gym.envs.bfcl.docs import Documented, load_docs
+from tooluse_gym.envs.bfcl.env import BFCLMultiTurnEnv
+from tooluse_gym.envs.bfcl.prompting import Prompting, load_prompting
+from tooluse_gym.envs.bfcl.scorer import PREFIX, Played, make_world, play_calls, play_replies
+from tooluse_gym.envs.bfcl.world import World
+from tooluse_gym.errors import DataNotFoundError
+from tooluse_gym.formats.json_calls import JsonError
+from tooluse_gym.formats.python_calls import DecodeError, decode, render_calls
+from tooluse_gym.formats.structured import render_calls as render_structured
 from tooluse_gym.scoring import Verdict
 from tooluse_gym.tasks import Task
+from tooluse_gym.world import ToolResult
 
-COLUMNS = ("category", "tasks", "verdicts on calls", "verdicts on replies", "GT official", "GT strict")
+Record = Mapping[str, Any]
+Tasks = Mapping[str, Task]
+Grouped = dict[str, list[Record]]
+Case = tuple[str, Any, Any]
+"""What is compared, ours, upstream's."""
+
+CALLS, REPLIES = "verdicts_multi_turn_public.jsonl.gz", "verdicts_multi_turn_raw_public.jsonl.gz"
+GROUND_TRUTHS = "expected_multi_turn_gt.jsonl.gz"
+RANDOM_CALLS = "fuzz_exec_public.jsonl.gz"
+CONVERSATIONS = "transcripts_public.jsonl.gz"
+DECODINGS = "decode_public.jsonl.gz"
+DOCS = "expected_loaded_docs.jsonl.gz"
+
+MODES: tuple[Validation, ...] = ("official", "strict")
 
 
-def records(path: Path, tasks: dict[str, Task]) -> list[dict[str, Any]]:
+def read(path: Path) -> list[dict[str, Any]]:
     with gzip.open(path, "rt", encoding="utf-8") as lines:
-        return [record for record in map(json.loads, lines) if record["id"] in tasks]
+        return [json.loads(line) for line in lines]
 
 
-def same(record: dict[str, Any], verdict: Verdict, results: list[list[str]] | None = None) -> bool:
-    """Verdict, error type and, where recorded, differing attributes and the text of every result."""
-    agrees = (verdict.valid, verdict.error_type) == (record["valid"], record["error_type"])
-    if "differing_attributes" in record:
-        agrees &= sorted(next(iter(verdict.differing.values()), [])) == record["differing_attributes"]
-    if results is not None:
-        agrees &= [[shortened(text) for text in step] for step in results] == record["model_results"]
-    return agrees
+def differing(cases: Iterable[Case]) -> list[Case]:
+    return [(what, ours, theirs) for what, ours, theirs in cases if ours != theirs]
 
 
-def shortened(text: str) -> Any:
-    """Recorded results of more than 400 characters are hashed."""
-    return text if len(text) <= 400 else {"sha256": hashlib.sha256(text.encode()).hexdigest(), "len": len(text)}
+def like(ours: Any, recorded: Any) -> Any:
+    """``ours`` in the form of what is recorded, which has the hash of a text where the text is long."""
+    if isinstance(ours, str) and isinstance(recorded, dict):
+        return {"sha256": hashlib.sha256(ours.encode()).hexdigest(), "len": len(ours)}
+    if isinstance(ours, list) and isinstance(recorded, list) and len(ours) == len(recorded):
+        return [like(*pair) for pair in zip(ours, recorded, strict=True)]
+    return ours
 
 
-def valid_ground_truths(category: str, folder: Path, **options: Any) -> int:
-    env = gymnasium.make("BFCLMultiTurn-v0", dataset=category, data_dir=str(folder), rubric="official", **options)
-    inner = env.unwrapped
-    assert isinstance(inner, ToolUseEnv)
-    rewards = [inner.demonstrate(seed=0, options={"task_id": name}).reward for name in load_tasks(category, folder)]
-    return int(sum(rewards))
+def digest(value: object, **options: Any) -> str:
+    return hashlib.sha256(json.dumps(value, **options).encode()).hexdigest()
+
+
+def state_digest(world: World) -> str:
+    return digest(world.state(), sort_keys=True)
+
+
+# Comparisons
+
+
+def verdicts_on_calls(records: Iterable[Record], tasks: Tasks) -> Iterator[Case]:
+    """Verdict, error type, text of every result and, where states differ, their attributes."""
+    for record in records:
+        verdict, results = play_calls(tasks[record["id"]], record["model_output"])
+        ours: dict[str, Any] = {"valid": verdict.valid, "error_type": verdict.error_type}
+        texts = [[result.text for result in step] for step in results]
+        ours["model_results"] = like(texts, record["model_results"])
+        if "differing_attributes" in record:
+            ours["differing_attributes"] = sorted(next(iter(verdict.differing.values()), []))
+        yield f"{record['id']} {record['kind']}", ours, {name: record[name] for name in ours}
+
+
+def verdicts_on_replies(records: Iterable[Record], tasks: Tasks) -> Iterator[Case]:
+    for record in records:
+        verdict, _ = play_replies(tasks[record["id"]], record["model_result"])
+        yield record["id"], (verdict.valid, verdict.error_type), (record["valid"], record["error_type"])
+
+
+def ground_truths(records: Iterable[Record], tasks: Tasks) -> Iterator[Case]:
+    """Every result, and the state after every turn."""
+    for record in records:
+        world = make_world(tasks[record["id"]])
+        ours, theirs = [], []
+        for turn in record["turns"]:
+            recorded = [call["result"] for call in turn["calls"]]
+            ours.append((like([world.execute(call["call"]) for call in turn["calls"]], recorded), state_digest(world)))
+            theirs.append((recorded, turn["state_sha256"]))
+        yield record["id"], ours, theirs
+
+
+def random_calls(records: Iterable[Record], tasks: Tasks, payload: Mapping[str, Any]) -> Iterator[Case]:
+    """Every result of a sequence of calls, and the state after it."""
+    for record in records:
+        scenario = tasks[record["scenario_from"]].initial_state if record["scenario_from"] else {}
+        world = World([record["class"]], scenario, record["long_context"], payload=payload)
+        recorded = [call["result"] for call in record["calls"]]
+        results = like([world.execute(call["call"]) for call in record["calls"]], recorded)
+        what = f"{record['class']} of {record['scenario_from']}: {[call['call'] for call in record['calls']]}"
+        yield what, (results, state_digest(world)), (recorded, record["final_state_sha256"])
+
+
+def loaded_docs(records: Iterable[Record], tasks: Tasks, folder: Path) -> Iterator[Case]:
+    """What a task reveals later, and its other functions: their names, docs, and list in function-calling mode."""
+    for record in records:
+        task = tasks[record["id"]]
+        shown = _docs(task, folder)
+        ours = {
+            "functions": [tool.name for tool in shown],
+            "function_docs_sha256": digest([tool.doc for tool in shown]),
+            "openai_tools_sha256": digest([tool.openai() for tool in shown]),
+            "missed_function": {str(turn): list(said.reveals) for turn, said in enumerate(task.turns) if said.reveals},
+        }
+        yield task.id, ours, {"missed_function": {}, **{name: record[name] for name in ours if name in record}}
+
+
+def system_prompts(records: Iterable[Record], tasks: Tasks, folder: Path, prompting: Prompting) -> Iterator[Case]:
+    for record in records:
+        prompt = prompting.system_prompt(_docs(tasks[record["id"]], folder))
+        yield record["id"], hashlib.sha256(prompt.encode()).hexdigest(), record["prompting_system_sha256"]
+
+
+def _docs(task: Task, folder: Path) -> list[Documented]:
+    docs = load_docs(folder, task.toolsets, tuple(name for turn in task.turns for name in turn.reveals))
+    return [docs[name] for name in task.visible(0, tuple(docs))]
+
+
+def conversations(records: Iterable[Record], folder: Path, prompting: Prompting | None = None) -> Iterator[Case]:
+    """Every message, and the lengths of conversation, tool list, steps and turns, as scripted replies are played.
+
+    Without ``prompting``, which needs the release, system prompts are not compared.
+    """
+
+    @cache
+    def make(category: str, mode: str) -> BFCLMultiTurnEnv:
+        options: dict[str, Any] = {"format": prompting or Prompting(("", ""))}
+        if mode == "fc":
+            options = {"format": "structured", "show_tools": False}
+        return BFCLMultiTurnEnv(category, data_dir=folder, validation="official", rubric="official", **options)
+
+    for record in records:
+        env = make(category_of(record["id"]), record["mode"])
+        _, info = env.reset(options={"task_id": record["id"]})
+        recorded = [[said["role"], _content(said)] for said in record["messages"]]
+        heard, tools, steps, ended = [], [], Counter[int](), False
+        for role, reply in recorded:
+            if role == "assistant":
+                heard.append(len(env.conversation))
+                tools.append(len(env.tools))
+                steps[info["turn"]] += 1
+                *_, terminated, truncated, info = env.step(reply)
+                ended = terminated or truncated
+        said = [[message["role"], message["content"]] for message in env.conversation]
+        if prompting is None:
+            said, recorded = ([pair for pair in pairs if pair[0] != "system"] for pairs in (said, recorded))
+        ours = {
+            "messages": like(said, recorded),
+            "messages_before_each_query": heard,
+            "tools_per_query": tools if record["mode"] == "fc" else None,
+            "steps_per_turn": [steps[turn] for turn in range(len(steps))],
+            "turns_returned": len(steps),
+            "ended": ended,
+        }
+        theirs = {**record, "messages": recorded, "ended": True}
+        yield f"{record['id']} {record['mode']}", ours, {name: theirs[name] for name in ours}
+
+
+def _content(message: Record) -> Any:
+    """What a recorded message says; of calls, in the format ``structured``."""
+    if not message.get("tool_calls"):
+        return message["content"]
+    calls = [call["function"] for call in message["tool_calls"]]
+    return json.dumps([{"name": call["name"], "arguments": json.loads(call["arguments"])} for call in calls])
+
+
+def decodings(records: Iterable[Record]) -> Iterator[Case]:
+    """Of replies in Python: decoded value, call texts, relevance; of function calls: their texts."""
+    for record in records:
+        if "fc" in record:
+            try:
+                texts = render_structured(record["fc"])
+            except JsonError:
+                texts = None
+            yield str(record["fc"]), texts, record.get("exec")
+        elif not record.get("language"):
+            ours, theirs = _decoded(record), {name: record.get(name) for name in ("ast", "exec")}
+            theirs |= {name: record[name] for name in ("irrelevance", "live_relevance", "empty") if name in record}
+            yield record["raw"], {name: ours[name] for name in theirs}, theirs
+
+
+def _decoded(record: Record) -> dict[str, Any]:
+    """What our decoder says of a record, under the record's own keys."""
+    try:
+        decoded = decode(record["raw"], tagged=record["has_tool_call_tag"])
+    except DecodeError:
+        return {"ast": None, "exec": None, "irrelevance": True, "live_relevance": False, "empty": False}
+    found: dict[str, Any] = {"ast": repr(decoded), "irrelevance": not decoded, "live_relevance": bool(decoded)}
+    try:
+        calls = render_calls(decoded)
+    except DecodeError:
+        return {**found, "exec": None, "empty": False}
+    return {**found, "exec": calls, "empty": not calls}
+
+
+def category_of(task_id: str) -> str:
+    return task_id.removeprefix("multi_turn_").rpartition("_")[0]
+
+
+def grouped(records: Iterable[Record]) -> Grouped:
+    """The records by category."""
+    groups: Grouped = {category: [] for category in CATEGORIES}
+    for record in records:
+        groups[category_of(record["id"])].append(record)
+    return groups
+
+
+# Strict against official
+
+
+def outcome(task: Task, official: Verdict, strict: Verdict, results: Played) -> tuple[str, str]:
+    """Which mode an episode is valid in and, if only one, why it is not in the other."""
+    if official.valid == strict.valid:
+        return ("both" if strict.valid else "neither"), ""
+    why = str((strict if official.valid else official).error_type).removeprefix(PREFIX)
+    refused = [result for step in results for result in step if result.failure not in (None, "exception")]
+    if refused:
+        why += f", after a call refused: {_refusal(task, refused[0])}"
+    return ("official" if official.valid else "strict"), why
+
+
+def _refusal(task: Task, result: ToolResult) -> str:
+    if result.failure != "unknown_tool":
+        return {"malformed": "not literal", "invalid_arguments": "schema"}[str(result.failure)]
+    held_out = [name for turn in task.turns for name in turn.reveals]
+    return "not revealed" if result.text.startswith(tuple(f"Unknown tool '{n}'" for n in held_out)) else "no such tool"
+
+
+def outcomes(records: Iterable[Record], tasks: Tasks) -> Counter[tuple[str, str]]:
+    """How often each outcome comes up, over recorded calls or replies."""
+    found = Counter[tuple[str, str]]()
+    for record in records:
+        task = tasks[record["id"]]
+        if "model_output" in record:
+            official, strict = (play_calls(task, record["model_output"], mode) for mode in MODES)
+        else:
+            official, strict = (play_replies(task, record["model_result"], mode) for mode in MODES)
+        found[outcome(task, official[0], *strict)] += 1
+    return found
+
+
+# Printing
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    for row in (columns, ["---"] * len(columns), *rows):
+        print(f"| {' | '.join(map(str, row))} |")
+    print()
+
+
+def agreement(cases: Iterable[Case]) -> str:
+    agrees = [ours == theirs for _, ours, theirs in cases]
+    return f"{sum(agrees)}/{len(agrees)}"
+
+
+def valid_ground_truths(category: str, folder: Path, tasks: Tasks, **options: Any) -> str:
+    env = BFCLMultiTurnEnv(category, data_dir=folder, rubric="official", **options)
+    rewards = [env.demonstrate(seed=0, options={"task_id": task_id}).reward for task_id in tasks]
+    return f"{sum(rewards):g}/{len(rewards)}"
+
+
+def print_parity(calls: Grouped, replies: Grouped, tasks: Mapping[str, Tasks], folder: Path) -> None:
+    rows = [
+        (
+            category,
+            len(known),
+            agreement(verdicts_on_calls(calls[category], known)),
+            agreement(verdicts_on_replies(replies[category], known)),
+            valid_ground_truths(category, folder, known, format="pythonic", validation="official"),
+            valid_ground_truths(category, folder, known, format="hermes", validation="strict"),
+        )
+        for category, known in tasks.items()
+    ]
+    table(("category", "tasks", "verdicts on calls", "verdicts on replies", "GT official", "GT strict"), rows)
+
+
+def print_modes(calls: Grouped, replies: Grouped, tasks: Mapping[str, Tasks]) -> None:
+    found = {
+        (category, kind): outcomes(records[category], known)
+        for category, known in tasks.items()
+        for kind, records in (("calls", calls), ("replies", replies))
+    }
+    columns = ("both", "official", "strict", "neither")
+    rows: list[Sequence[object]] = []
+    for (category, kind), counts in found.items():
+        modes = Counter(mode for mode, _ in counts.elements())
+        rows.append((f"{category}, {kind}", counts.total(), *(modes[mode] for mode in columns)))
+    table(("recorded", "cases", "valid in both", "only officially", "only strictly", "in neither"), rows)
+    rows = []
+    for mode, why in sorted({outcome for counts in found.values() for outcome in counts if outcome[1]}):
+        by_category = [sum(found[category, kind][mode, why] for kind in ("calls", "replies")) for category in tasks]
+        rows.append((f"only {mode}", why, *by_category))
+    table(("valid", "as the other mode says", *tasks), rows)
+
+
+def print_others(tasks: Tasks, folder: Path) -> None:
+    try:
+        prompting, said = load_prompting(folder), "messages"
+    except DataNotFoundError:
+        prompting, said = None, "messages but system prompts"
+    docs = [record for record in read(folder / DOCS) if record["id"] in tasks]
+    compared = [
+        (GROUND_TRUTHS, "results, states", ground_truths(read(folder / GROUND_TRUTHS), tasks)),
+        (RANDOM_CALLS, "results, states", random_calls(read(folder / RANDOM_CALLS), tasks, load_payload(folder))),
+        (CONVERSATIONS, said, conversations(read(folder / CONVERSATIONS), folder, prompting)),
+        (DECODINGS, "values, call texts", decodings(read(folder / DECODINGS))),
+        (DOCS, "functions, docs, tool lists", loaded_docs(docs, tasks, folder)),
+    ]
+    if prompting is not None:
+        compared.append((DOCS, "system prompts", system_prompts(docs, tasks, folder, prompting)))
+    table(("recorded", "compared", "agree"), [(name, what, agreement(cases)) for name, what, cases in compared])
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=str(__doc__).partition("\n")[0])
     parser.add_argument("folder", type=Path, help="BFCL's data with the recorded outputs")
     folder = parser.parse_args().folder
-    rows: list[tuple[str, ...]] = []
-    for category in CATEGORIES:
-        tasks = load_tasks(category, folder)
-        calls = [
-            same(record, *play_calls(tasks[record["id"]], record["model_output"]))
-            for record in records(folder / "verdicts_multi_turn_public.jsonl.gz", tasks)
-        ]
-        replies = [
-            same(record, score_replies(tasks[record["id"]], record["model_result"]))
-            for record in records(folder / "verdicts_multi_turn_raw_public.jsonl.gz", tasks)
-        ]
-        official = valid_ground_truths(category, folder, format="pythonic", validation="official")
-        strict = valid_ground_truths(category, folder, format="hermes", validation="strict")
-        counts = [f"{sum(found)}/{len(found)}" for found in (calls, replies)]
-        rows.append((category, str(len(tasks)), *counts, f"{official}/{len(tasks)}", f"{strict}/{len(tasks)}"))
-    for row in (COLUMNS, ("---",) * len(COLUMNS), *rows):
-        print(f"| {' | '.join(row)} |")
+    tasks = {category: load_tasks(category, folder) for category in CATEGORIES}
+    calls, replies = grouped(read(folder / CALLS)), grouped(read(folder / REPLIES))
+    print_parity(calls, replies, tasks, folder)
+    print_modes(calls, replies, tasks)
+    print_others({task_id: task for known in tasks.values() for task_id, task in known.items()}, folder)
 
 
 if __name__ == "__main__":

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
-import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -11,8 +9,11 @@ from typing import Any
 
 import pytest
 
+from benchmarks import bfcl_parity
 from tooluse_gym.envs.bfcl import release
+from tooluse_gym.envs.bfcl.data import CATEGORIES, load_tasks
 from tooluse_gym.errors import DataNotFoundError
+from tooluse_gym.tasks import Task
 
 REPOSITORY = Path(__file__).parents[3]
 
@@ -34,10 +35,15 @@ def bfcl_records(bfcl_data: Path) -> Callable[[str], list[dict[str, Any]]]:
         path = bfcl_data / name
         if not path.is_file():
             pytest.skip(f"no recorded outputs {path}; set TOOLUSE_TEST_DATA")
-        with gzip.open(path, "rt", encoding="utf-8") as lines:
-            return [json.loads(line) for line in lines]
+        return bfcl_parity.read(path)
 
     return read
+
+
+@pytest.fixture(scope="session")
+def bfcl_tasks(bfcl_data: Path) -> dict[str, Task]:
+    """All 800 tasks by id."""
+    return {name: task for category in CATEGORIES for name, task in load_tasks(category, bfcl_data).items()}
 
 
 @pytest.fixture(scope="session")

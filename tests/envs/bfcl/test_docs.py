@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 
-from tooluse_gym.envs.bfcl import data
+from benchmarks import bfcl_parity
 from tooluse_gym.envs.bfcl.docs import HINT, document, load_docs
 from tooluse_gym.envs.bfcl.simulators import SIMULATORS
+from tooluse_gym.tasks import Task
 
 Records = Callable[[str], list[dict[str, Any]]]
 
@@ -36,10 +35,6 @@ DOC: dict[str, Any] = {
     },
     "response": {"type": "dict", "properties": {"share": {"type": "float"}}},
 }
-
-
-def digest(value: object) -> str:
-    return hashlib.sha256(json.dumps(value).encode()).hexdigest()
 
 
 def test_parameters_are_json_schema() -> None:
@@ -137,20 +132,17 @@ def test_strict_mode_accepts_what_the_official_form_allows(bfcl_data: Path) -> N
         assert tool.check(arguments) is None
 
 
-def test_official_docs_are_loaded_as_upstream_does(bfcl_data: Path, bfcl_records: Records) -> None:
-    expected = {record["id"]: record for record in bfcl_records("expected_loaded_docs.jsonl.gz")}
-    compared = 0
-    for category in data.CATEGORIES:
-        for task in data.load_tasks(category, bfcl_data).values():
-            record = expected[task.id]
-            reveals = {str(turn): list(said.reveals) for turn, said in enumerate(task.turns) if said.reveals}
-            assert reveals == record.get("missed_function", {})
-            held_out = tuple(name for names in reveals.values() for name in names)
-            docs = load_docs(bfcl_data, task.toolsets, held_out)
-            shown = [docs[name] for name in task.visible(0, tuple(docs))]
-            assert [tool.name for tool in shown] == record["functions"], task.id
-            assert digest([tool.doc for tool in shown]) == record["function_docs_sha256"], task.id
-            assert digest([tool.openai() for tool in shown]) == record["openai_tools_sha256"], task.id
-            assert all(not docs[name].description.endswith(HINT) for name in held_out)
-            compared += 1
-    assert compared == 800
+def test_official_docs_are_loaded_as_upstream_does(
+    bfcl_data: Path, bfcl_tasks: dict[str, Task], bfcl_records: Records
+) -> None:
+    records = [record for record in bfcl_records(bfcl_parity.DOCS) if record["id"] in bfcl_tasks]
+    cases = list(bfcl_parity.loaded_docs(records, bfcl_tasks, bfcl_data))
+    assert len(cases) == 800
+    assert bfcl_parity.differing(cases) == []
+
+
+def test_what_is_held_out_is_loaded_without_hint(bfcl_data: Path) -> None:
+    for hinted, held_out in ((True, ()), (False, ("sort",))):
+        docs = load_docs(bfcl_data, ("GorillaFileSystem",), held_out)
+        assert docs["sort"].description.endswith(HINT) is hinted
+        assert docs["ls"].description.endswith(HINT)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections import Counter
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -14,15 +11,18 @@ import gymnasium
 import numpy as np
 import pytest
 
-from tooluse_gym.env import ToolUseEnv
-from tooluse_gym.envs.bfcl import score_replies
+from benchmarks import bfcl_parity
+from tooluse_gym.env import ToolUseEnv, Validation
+from tooluse_gym.envs.bfcl import score_calls, score_replies
 from tooluse_gym.envs.bfcl.data import CATEGORIES, REVEAL
 from tooluse_gym.envs.bfcl.env import BFCLMultiTurnEnv
-from tooluse_gym.envs.bfcl.prompting import Prompting, load_prompting
-from tooluse_gym.envs.bfcl.scorer import PREFIX
+from tooluse_gym.envs.bfcl.literal import literal_call
+from tooluse_gym.envs.bfcl.prompting import load_prompting
+from tooluse_gym.envs.bfcl.scorer import PREFIX, make_world
 from tooluse_gym.errors import ConfigurationError, DataNotFoundError
 from tooluse_gym.formats import get_format
-from tooluse_gym.tasks import Task, TaskList
+from tooluse_gym.scoring import Verdict
+from tooluse_gym.tasks import Task, TaskList, Utterance
 from tooluse_gym.testing import check_tool_env
 
 Records = Callable[[str], list[dict[str, Any]]]
@@ -50,10 +50,6 @@ def make(bfcl_data: Path) -> Make:
     return make
 
 
-def category(task_id: str) -> str:
-    return task_id.removeprefix("multi_turn_").rpartition("_")[0]
-
-
 def tasks(env: ToolUseEnv) -> tuple[Task, ...]:
     assert isinstance(env.tasks, TaskList)
     return tuple(env.tasks)
@@ -79,13 +75,16 @@ def test_ground_truths_are_valid(make: Make, dataset: str, options: dict[str, An
     assert invalid == expected
 
 
+@pytest.mark.parametrize("validation", ["official", "strict"])
 @pytest.mark.parametrize("dataset", CATEGORIES)
-def test_episode_and_scorer_agree_on_recorded_replies(make: Make, bfcl_records: Records, dataset: str) -> None:
-    env = make(dataset, **OFFICIAL)
+def test_episode_and_scorer_agree_on_recorded_replies(
+    make: Make, bfcl_records: Records, dataset: str, validation: Validation
+) -> None:
+    env = make(dataset, **{**OFFICIAL, "validation": validation})
     pythonic = get_format("pythonic")
     played = 0
-    for record in bfcl_records("verdicts_multi_turn_raw_public.jsonl.gz"):
-        if category(record["id"]) != dataset or isinstance(record["model_result"], str):
+    for record in bfcl_records(bfcl_parity.REPLIES):
+        if bfcl_parity.category_of(record["id"]) != dataset or isinstance(record["model_result"], str):
             continue
         _, info = env.reset(options={"task_id": record["id"]})
         said: list[list[str]] = []
@@ -101,12 +100,42 @@ def test_episode_and_scorer_agree_on_recorded_replies(make: Make, bfcl_records: 
                 break
         else:
             continue  # recorded as stopped early, which here nobody did
-        expected, found = score_replies(env.task, said), info["verdict"]
-        assert found["valid"] == expected.valid, record["id"]
-        assert found["error_type"] == (expected.error_type and expected.error_type.removeprefix(PREFIX)), record["id"]
-        assert found["differing"] == expected.differing
+        calls = [[[call.text for call in pythonic.parse(reply).calls] for reply in turn] for turn in said]
+        calls = [[step for step in turn if step] for turn in calls]
+        for verdict in (score_replies(env.task, said, validation), score_calls(env.task, calls, validation)):
+            assert info["verdict"] == unprefixed(verdict), record["id"]
         played += 1
     assert played > 20
+
+
+@pytest.mark.parametrize("dataset", CATEGORIES)
+def test_strict_episode_and_scorer_agree_on_recorded_calls(make: Make, bfcl_records: Records, dataset: str) -> None:
+    env = make(dataset, format="pythonic")
+    played = 0
+    for record in bfcl_records(bfcl_parity.CALLS):
+        calls = record["model_output"]
+        if bfcl_parity.category_of(record["id"]) != dataset or not all(step for turn in calls for step in turn):
+            continue
+        env.reset(options={"task_id": record["id"]})
+        if len(calls) != len(env.task.turns) or max(map(len, calls)) > env.max_steps_per_turn:
+            continue
+        tools = make_world(env.task).tools
+        steps = [[[literal_call(text, tools) for text in step] for step in turn] for turn in calls]
+        if any(call.error for turn in steps for step in turn for call in step):
+            continue  # the format cannot write it
+        for turn in steps:
+            for step in turn:
+                env.step(env.write(Utterance(tuple(step))))
+            *_, info = env.step("Done.")
+        assert info["verdict"] == unprefixed(score_calls(env.task, calls, "strict")), (record["id"], record["kind"])
+        played += 1
+    assert played > 500
+
+
+def unprefixed(verdict: Verdict) -> dict[str, Any]:
+    """The verdict as ``info`` tells it."""
+    record = verdict.record()
+    return {**record, "error_type": record["error_type"] and record["error_type"].removeprefix(PREFIX)}
 
 
 def test_step_limit_is_upstreams(make: Make) -> None:
@@ -126,76 +155,18 @@ def test_step_limit_is_upstreams(make: Make) -> None:
 
 
 @pytest.mark.parametrize("mode", ["prompting", "fc"])
-def test_conversations_are_upstreams(make: Make, bfcl_data: Path, bfcl_records: Records, mode: str) -> None:
-    prompted = _prompting(bfcl_data)
-    options: dict[str, Any] = {"format": prompted}
-    if mode == "fc":
-        options = {"format": "structured", "show_tools": False}
-    compared = 0
-    for record in bfcl_records("transcripts_public.jsonl.gz"):
-        if record["mode"] != mode:
-            continue
-        env = make(category(record["id"]), **{**OFFICIAL, **options})
-        _, info = env.reset(options={"task_id": record["id"]})
-        heard, tools, steps, ended = [], [], Counter[int](), False
-        for message in record["messages"]:
-            if message["role"] == "assistant":
-                heard.append(len(env.conversation))
-                tools.append(len(env.tools))
-                steps[info["turn"]] += 1
-                *_, terminated, truncated, info = env.step(_reply(message))
-                ended = terminated or truncated
-        assert ended
-        assert len(env.conversation) == len(record["messages"]), record["id"]
-        for said, expected in zip(env.conversation, record["messages"], strict=True):
-            assert said["role"] == expected["role"]
-            content = _reply(expected) if expected["role"] == "assistant" else expected["content"]
-            if prompted is not WORDLESS or said["role"] != "system":
-                assert _shortened(said["content"], content) == content, record["id"]
-        assert heard == record["messages_before_each_query"], record["id"]
-        assert record["tools_per_query"] == (tools if mode == "fc" else None), record["id"]
-        assert [steps[turn] for turn in range(len(steps))] == record["steps_per_turn"], record["id"]
-        assert len(steps) == record["turns_returned"], record["id"]
-        compared += 1
-    assert compared == 60
+def test_conversations_are_upstreams(bfcl_data: Path, bfcl_records: Records, mode: str) -> None:
+    records = [record for record in bfcl_records(bfcl_parity.CONVERSATIONS) if record["mode"] == mode]
+    cases = list(bfcl_parity.conversations(records, bfcl_data))
+    assert len(cases) == 60
+    assert bfcl_parity.differing(cases) == []
 
 
-WORDLESS = Prompting(("", ""))
-"""Upstream's prompting mode without the words that only the release has: the system prompt's."""
-
-
-def _prompting(folder: Path) -> Prompting:
-    try:
-        return load_prompting(folder)
-    except DataNotFoundError:
-        return WORDLESS
-
-
-def _reply(message: dict[str, Any]) -> str:
-    if not message.get("tool_calls"):
-        return str(message["content"])
-    calls = [call["function"] for call in message["tool_calls"]]
-    return json.dumps([{"name": call["name"], "arguments": json.loads(call["arguments"])} for call in calls])
-
-
-def _shortened(text: str, recorded: object) -> object:
-    """The text, in the way it is recorded: long ones as their hash."""
-    if isinstance(recorded, str):
-        return text
-    return {"sha256": hashlib.sha256(text.encode()).hexdigest(), "len": len(text)}
-
-
-def test_system_prompts_of_transcripts_are_upstreams(make: Make, bfcl_release: Path, bfcl_records: Records) -> None:
-    format = load_prompting(bfcl_release)
-    compared = 0
-    for record in bfcl_records("transcripts_public.jsonl.gz"):
-        if record["mode"] == "prompting":
-            env = make(category(record["id"]), **{**OFFICIAL, "format": format})
-            (system, *_), _ = env.reset(options={"task_id": record["id"]})
-            recorded = record["messages"][0]["content"]
-            assert _shortened(system["content"], recorded) == recorded, record["id"]
-            compared += 1
-    assert compared == 60
+def test_conversations_with_system_prompts_are_upstreams(bfcl_release: Path, bfcl_records: Records) -> None:
+    records = [record for record in bfcl_records(bfcl_parity.CONVERSATIONS) if record["mode"] == "prompting"]
+    cases = list(bfcl_parity.conversations(records, bfcl_release, load_prompting(bfcl_release)))
+    assert len(cases) == 60
+    assert bfcl_parity.differing(cases) == []
 
 
 def test_prompting_is_a_format_by_name(make: Make, bfcl_release: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -11,12 +10,14 @@ from typing import Any
 
 import pytest
 
-from tooluse_gym.envs.bfcl import data, release
-from tooluse_gym.envs.bfcl.docs import document, load_docs
+from benchmarks import bfcl_parity
+from tooluse_gym.envs.bfcl import release
+from tooluse_gym.envs.bfcl.docs import document
 from tooluse_gym.envs.bfcl.env import BFCLMultiTurnEnv
 from tooluse_gym.envs.bfcl.prompting import Prompting, load_prompting
 from tooluse_gym.errors import DataNotFoundError
 from tooluse_gym.formats import get_format
+from tooluse_gym.tasks import Task
 from tooluse_gym.tools import Tool
 
 Records = Callable[[str], list[dict[str, Any]]]
@@ -67,19 +68,11 @@ def test_prompt_needs_the_release(bfcl_data: Path, monkeypatch: pytest.MonkeyPat
         BFCLMultiTurnEnv("base", data_dir=bfcl_data, format="prompting")
 
 
-def test_system_prompts_are_upstreams(bfcl_release: Path, bfcl_records: Records) -> None:
-    format = load_prompting(bfcl_release)
-    expected = {
-        record["id"]: record["prompting_system_sha256"] for record in bfcl_records("expected_loaded_docs.jsonl.gz")
-    }
-    compared = 0
-    for category in data.CATEGORIES:
-        for task in data.load_tasks(category, bfcl_release).values():
-            docs = load_docs(bfcl_release, task.toolsets, tuple(name for turn in task.turns for name in turn.reveals))
-            prompt = format.system_prompt([docs[name] for name in task.visible(0, tuple(docs))])
-            assert hashlib.sha256(prompt.encode()).hexdigest() == expected[task.id], task.id
-            compared += 1
-    assert compared == 800
+def test_system_prompts_are_upstreams(bfcl_release: Path, bfcl_tasks: dict[str, Task], bfcl_records: Records) -> None:
+    records = [record for record in bfcl_records(bfcl_parity.DOCS) if record["id"] in bfcl_tasks]
+    cases = list(bfcl_parity.system_prompts(records, bfcl_tasks, bfcl_release, load_prompting(bfcl_release)))
+    assert len(cases) == 800
+    assert bfcl_parity.differing(cases) == []
 
 
 def test_any_dataset_can_be_prompted(bfcl_release: Path) -> None:

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tooluse_gym.envs.bfcl import load_tasks, score_calls, score_replies
-from tooluse_gym.envs.bfcl.data import CATEGORIES
+from benchmarks import bfcl_parity
+from tooluse_gym.env import Validation
+from tooluse_gym.envs.bfcl import score_calls, score_replies
 from tooluse_gym.envs.bfcl.scorer import independent_truth, make_world, make_worlds, play_calls
+from tooluse_gym.errors import ConfigurationError
 from tooluse_gym.formats import Call
 from tooluse_gym.messages import user
 from tooluse_gym.tasks import Task, Turn
 
 Records = Callable[[str], list[dict[str, Any]]]
-LONGEST = 400  # characters of a recorded result; longer ones are hashed
 
 
 def gold(*texts: str) -> tuple[tuple[Call, ...], ...]:
@@ -71,9 +70,70 @@ REPLIES: dict[str, tuple[Any, str | None]] = {
 }
 
 
+@pytest.mark.parametrize("validation", ["official", "strict"])
 @pytest.mark.parametrize(("replies", "error_type"), REPLIES.values(), ids=REPLIES)
-def test_rules_on_replies(replies: Any, error_type: str | None) -> None:
-    assert score_replies(TASK, replies).error_type == (error_type and f"multi_turn:{error_type}")
+def test_rules_on_replies(replies: Any, error_type: str | None, validation: Validation) -> None:
+    assert score_replies(TASK, replies, validation).error_type == (error_type and f"multi_turn:{error_type}")
+
+
+def test_strict_rules_hold_for_replies() -> None:
+    replies = [[f"[{MAKE_A}, {LIST}]"], ["[pwd()]"], [f"[{MAKE_B}]"]]
+    assert score_replies(TASK, replies).valid
+    assert score_replies(TASK, replies, "strict").error_type == "multi_turn:needless_call"
+
+
+STRICT_TASK = replace(
+    TASK,
+    turns=(
+        *TASK.turns,
+        Turn((user("sort it"),)),
+        Turn((user("you can sort now"),), gold("sort('b.txt')"), reveals=("sort",)),
+    ),
+)
+SORT = "sort(file_name='b.txt')"
+GOOD: tuple[list[list[str]], ...] = ([[MAKE_A], [LIST]], [], [[MAKE_B]], [], [[SORT]])
+
+STATE, RESULTS, EMPTY = "instance_state_mismatch", "execution_response_mismatch", "empty_turn_model_response"
+
+# What is said in which turns instead of GOOD, and the errors in official and in strict mode.
+STRICT: dict[str, tuple[dict[int, list[list[str]]], str | None, str | None]] = {
+    "ground truth": ({}, None, None),
+    "by position": ({0: [["touch('a.txt')", "ls(False)"]]}, None, None),
+    "by position and by name": ({2: [["touch('b.txt', file_name='b.txt')"]]}, STATE, STATE),
+    "refused calls beside the right ones": ({0: [["ls(a=1)", "fly()", "I try", MAKE_A, LIST]]}, None, None),
+    "nothing but a refused call": ({4: [["sort(file_name=1)"]]}, RESULTS, RESULTS),
+    "no call": ({4: []}, EMPTY, EMPTY),
+    "call in an empty turn": ({1: [["pwd()"]]}, None, "needless_call"),
+    "call of a hidden function in an empty turn": ({3: [[SORT]]}, None, "needless_call"),
+    "empty step in an empty turn": ({1: [[]]}, None, None),
+    "needed result from before the reveal": ({2: [[MAKE_B], [SORT]], 4: [["ls()"]]}, None, RESULTS),
+    "needed result of a wrong type": ({0: [[MAKE_A], ["ls(a=0)"]]}, None, RESULTS),
+    "needed, but computed": ({2: [["touch('b' + '.txt')"]]}, None, STATE),
+    "needed, but nested": ({2: [["touch(str('b.txt'))"]]}, None, STATE),
+    "needless and computed": ({2: [[MAKE_B, "touch('c' + '.txt')"]]}, STATE, None),
+}
+
+
+@pytest.mark.parametrize(("said", "official", "strict"), STRICT.values(), ids=STRICT)
+def test_strict_rules(said: dict[int, list[list[str]]], official: str | None, strict: str | None) -> None:
+    calls = [said.get(turn, good) for turn, good in enumerate(GOOD)]
+    modes: dict[Validation, str | None] = {"official": official, "strict": strict}
+    for validation, error in modes.items():
+        verdict = score_calls(STRICT_TASK, calls, validation)
+        assert verdict.error_type == (error and f"multi_turn:{error}"), validation
+
+
+def test_strict_results_say_why() -> None:
+    calls = [[["sort('a.txt')", "ls(a=1)", "ls(b)", "rmdir('x')", MAKE_A, LIST]], *GOOD[1:]]
+    _, results = play_calls(STRICT_TASK, calls, "strict")
+    assert [result.failure for result in results[0]] == ["unknown_tool", "invalid_arguments", "malformed", *[None] * 3]
+    _, results = play_calls(STRICT_TASK, calls)
+    assert {result.failure for result in results[0]} == {None}
+
+
+def test_unknown_validation_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="unknown validation 'lax'; choose strict or official"):
+        score_calls(TASK, [], "lax")  # type: ignore[arg-type]
 
 
 def test_official_worlds_share_what_upstream_shares() -> None:
@@ -87,42 +147,18 @@ def test_official_worlds_share_what_upstream_shares() -> None:
         agent.execute("mention(0, ['@bob'])")
         assert f'"mentions": {json.dumps(shared)}' in other.replay(tweet)
     assert independent_truth(task) == (), "it must be played beside the agent"
-    verdict = score_calls(task, [[[tweet.text], ["mention(0, ['@bob'])"]]])
-    assert verdict.error_type == "multi_turn:execution_response_mismatch"
+    calls = [[[tweet.text], ["mention(0, ['@bob'])"]]]
+    assert score_calls(task, calls).error_type == "multi_turn:execution_response_mismatch"
+    assert score_calls(task, calls, "strict").error_type == "multi_turn:instance_state_mismatch", "nothing is shared"
 
 
-@pytest.fixture(scope="module")
-def tasks(bfcl_data: Path) -> dict[str, Task]:
-    return {name: task for category in CATEGORIES for name, task in load_tasks(category, bfcl_data).items()}
+def test_recorded_verdicts_on_calls(bfcl_tasks: dict[str, Task], bfcl_records: Records) -> None:
+    cases = list(bfcl_parity.verdicts_on_calls(bfcl_records(bfcl_parity.CALLS), bfcl_tasks))
+    assert len(cases) == 3200
+    assert bfcl_parity.differing(cases) == []
 
 
-def test_recorded_verdicts_on_calls(tasks: dict[str, Task], bfcl_records: Records) -> None:
-    records = [record for record in bfcl_records("verdicts_multi_turn_public.jsonl.gz") if record["id"] in tasks]
-    assert len(records) == 4 * len(tasks)
-    wrong = []
-    for record in records:
-        verdict, results = play_calls(tasks[record["id"]], record["model_output"])
-        found: dict[str, Any] = {"valid": verdict.valid, "error_type": verdict.error_type}
-        found["model_results"] = [[_hashed(text) for text in step] for step in results]
-        if "differing_attributes" in record:
-            found["differing_attributes"] = sorted(next(iter(verdict.differing.values())))
-        if found != {name: record[name] for name in found}:
-            wrong.append((record["id"], record["kind"], found))
-    assert not wrong, f"{len(wrong)} of {len(records)} verdicts differ, first: {wrong[0]}"
-
-
-def test_recorded_verdicts_on_replies(tasks: dict[str, Task], bfcl_records: Records) -> None:
-    records = [record for record in bfcl_records("verdicts_multi_turn_raw_public.jsonl.gz") if record["id"] in tasks]
-    assert len(records) == len(tasks)
-    wrong = []
-    for record in records:
-        verdict = score_replies(tasks[record["id"]], record["model_result"])
-        if (verdict.valid, verdict.error_type) != (record["valid"], record["error_type"]):
-            wrong.append((record["id"], verdict))
-    assert not wrong, f"{len(wrong)} of {len(records)} verdicts differ, first: {wrong[0]}"
-
-
-def _hashed(text: str) -> Any:
-    if len(text) <= LONGEST:
-        return text
-    return {"sha256": hashlib.sha256(text.encode()).hexdigest(), "len": len(text)}
+def test_recorded_verdicts_on_replies(bfcl_tasks: dict[str, Task], bfcl_records: Records) -> None:
+    cases = list(bfcl_parity.verdicts_on_replies(bfcl_records(bfcl_parity.REPLIES), bfcl_tasks))
+    assert len(cases) == 800
+    assert bfcl_parity.differing(cases) == []

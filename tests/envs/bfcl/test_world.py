@@ -3,110 +3,39 @@
 from __future__ import annotations
 
 import copy
-import functools
-import gzip
-import hashlib
 import json
-import os
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from benchmarks import bfcl_parity
+from tooluse_gym.envs.bfcl.data import load_payload
 from tooluse_gym.envs.bfcl.simulators import SIMULATORS
 from tooluse_gym.envs.bfcl.world import World
 from tooluse_gym.errors import ConfigurationError
 from tooluse_gym.formats.reply import Call
+from tooluse_gym.tasks import Task
 
-REPOSITORY = Path(__file__).resolve().parents[3]
-CATEGORIES = ("base", "long_context", "miss_func", "miss_param")
+Records = Callable[[str], list[dict[str, Any]]]
 FILES = {
     "GorillaFileSystem": {"root": {"w": {"type": "directory", "contents": {"f": {"type": "file", "content": "x"}}}}}
 }
 
 
-def data() -> Path:
-    """The folder of BFCL's data and recorded outputs; skips the test where there is none."""
-    folder = Path(os.environ.get("TOOLUSE_TEST_DATA", REPOSITORY / "../shared/data")) / "bfcl"
-    if not (folder / "fuzz_exec_public.jsonl.gz").is_file():
-        pytest.skip(f"no recorded outputs in {folder}; set TOOLUSE_TEST_DATA")
-    return folder
-
-
-def records(name: str) -> Iterator[dict[str, Any]]:
-    with gzip.open(data() / name, "rt", encoding="utf-8") as lines:
-        yield from map(json.loads, lines)
-
-
-@functools.cache
-def payload() -> dict[str, Any]:
-    text = (data() / "simulator_fixtures.json").read_text(encoding="utf-8")
-    constants: dict[str, Any] = json.loads(
-        text, object_hook=lambda record: ... if record == {"__python__": "Ellipsis"} else record
-    )["long_context"]
-    return constants
-
-
-@functools.cache
-def scenarios() -> dict[str, dict[str, Any]]:
-    found = {}
-    for category in CATEGORIES:
-        for line in (data() / f"BFCL_v4_multi_turn_{category}.json").read_text(encoding="utf-8").splitlines():
-            entry = json.loads(line)
-            found[entry["id"]] = entry["initial_config"]
-    return found
-
-
-def agrees(recorded: Any, text: str) -> bool:
-    if isinstance(recorded, dict):
-        return recorded == {"sha256": hashlib.sha256(text.encode()).hexdigest(), "len": len(text)}
-    return bool(recorded == text)
-
-
-def digest(world: World) -> str:
-    return hashlib.sha256(json.dumps(world.state(), sort_keys=True).encode()).hexdigest()
-
-
 @pytest.mark.parametrize("owner", SIMULATORS)
-def test_recorded_random_calls(owner: str) -> None:
-    wrong: list[Any] = []
-    seen = 0
-    for record in records("fuzz_exec_public.jsonl.gz"):
-        if record["class"] != owner:
-            continue
-        seen += 1
-        scenario = scenarios().get(record["scenario_from"], {})
-        world = World([owner], scenario, record["long_context"], payload=payload())
-        for call in record["calls"]:
-            text = world.execute(call["call"])
-            if not agrees(call["result"], text):
-                wrong.append((record["scenario_from"], call, text))
-        if digest(world) != record["final_state_sha256"]:
-            wrong.append((record["scenario_from"], "state", world.state()))
-    assert seen == 250
-    assert not wrong
+def test_recorded_random_calls(bfcl_tasks: dict[str, Task], bfcl_data: Path, bfcl_records: Records, owner: str) -> None:
+    records = [record for record in bfcl_records(bfcl_parity.RANDOM_CALLS) if record["class"] == owner]
+    cases = list(bfcl_parity.random_calls(records, bfcl_tasks, load_payload(bfcl_data)))
+    assert len(cases) == 250
+    assert bfcl_parity.differing(cases) == []
 
 
-@pytest.mark.parametrize("category", CATEGORIES)
-def test_recorded_ground_truths(category: str) -> None:
-    wrong: list[Any] = []
-    seen = 0
-    for record in records("expected_multi_turn_gt.jsonl.gz"):
-        name = record["id"]
-        if not name.startswith(f"multi_turn_{category}"):
-            continue
-        seen += 1
-        world = World(record["involved_classes"], scenarios()[name], category == "long_context", payload=payload())
-        for number, turn in enumerate(record["turns"]):
-            for call in turn["calls"]:
-                text = world.execute(call["call"])
-                if not agrees(call["result"], text):
-                    wrong.append((name, number, call, text))
-            if digest(world) != turn["state_sha256"]:
-                wrong.append((name, number, "state", world.state()))
-    assert seen == 200
-    assert not wrong
+def test_recorded_ground_truths(bfcl_tasks: dict[str, Task], bfcl_records: Records) -> None:
+    cases = list(bfcl_parity.ground_truths(bfcl_records(bfcl_parity.GROUND_TRUTHS), bfcl_tasks))
+    assert len(cases) == 800
+    assert bfcl_parity.differing(cases) == []
 
 
 def test_unknown_classes_are_named() -> None:
@@ -208,7 +137,7 @@ def test_worlds_share_on_request_and_a_copied_pair_keeps_sharing() -> None:
 def test_comparison_is_pythons() -> None:
     one, other = (World(["TwitterAPI"], {"TwitterAPI": {"tweet_counter": count}}) for count in (1, 1.0))
     assert one.differs(other) == {}
-    assert digest(one) != digest(other)
+    assert bfcl_parity.state_digest(one) != bfcl_parity.state_digest(other)
 
 
 def test_where_the_agent_stands_is_not_compared() -> None:

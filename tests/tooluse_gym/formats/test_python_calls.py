@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import gzip
-import json
 import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from benchmarks import bfcl_parity
 from tooluse_gym.formats import get_format
-from tooluse_gym.formats.python_calls import DecodeError, decode, render_calls
+from tooluse_gym.formats.python_calls import DecodeError, decode
 
 _ROOT = Path(__file__).parents[3]
 _RECORDS = Path(os.environ.get("TOOLUSE_TEST_DATA", _ROOT / "../shared/data")) / "bfcl/decode_public.jsonl.gz"
@@ -21,32 +20,13 @@ _RECORDS = Path(os.environ.get("TOOLUSE_TEST_DATA", _ROOT / "../shared/data")) /
 def records() -> list[dict[str, Any]]:
     if not _RECORDS.exists():
         pytest.skip(f"no recorded decodings at {_RECORDS}; set TOOLUSE_TEST_DATA")
-    with gzip.open(_RECORDS, "rt", encoding="utf-8") as lines:
-        every = [json.loads(line) for line in lines]
-    return [record for record in every if "raw" in record and not record.get("language")]
-
-
-def outcome(record: dict[str, Any]) -> dict[str, Any]:
-    """What our decoder says of a record, under the record's own keys."""
-    try:
-        decoded = decode(record["raw"], tagged=record["has_tool_call_tag"])
-    except DecodeError:
-        return {"ast": None, "exec": None, "irrelevance": True, "live_relevance": False, "empty": False}
-    found: dict[str, Any] = {"ast": repr(decoded), "irrelevance": not decoded, "live_relevance": bool(decoded)}
-    try:
-        calls = render_calls(decoded)
-    except DecodeError:
-        return {**found, "exec": None, "empty": False}
-    return {**found, "exec": calls, "empty": not calls}
+    return [record for record in bfcl_parity.read(_RECORDS) if "raw" in record and not record.get("language")]
 
 
 def test_every_recorded_decoding_agrees(records: list[dict[str, Any]]) -> None:
-    assert len(records) == 2500
-    for record in records:
-        ours = outcome(record)
-        official = {key: record.get(key) for key in ("ast", "exec")}
-        official |= {key: record[key] for key in ("irrelevance", "live_relevance", "empty") if key in record}
-        assert {key: ours[key] for key in official} == official, record["raw"]
+    cases = list(bfcl_parity.decodings(records))
+    assert len(cases) == 2500
+    assert bfcl_parity.differing(cases) == []
 
 
 def test_parse_finds_the_calls_that_the_official_loop_executes(records: list[dict[str, Any]]) -> None:
