@@ -121,14 +121,14 @@ class GorillaFileSystem(Simulator):
             content: the text.
             file_name: file in the current directory to write to; without it the text is printed.
         """
+        if file_name is not None and _is_forbidden(file_name):
+            return {"error": f"echo: cannot write to '{file_name}': Invalid character"}
         if not file_name:
             return {"terminal_output": content}
-        if _is_forbidden(file_name):
-            return {"error": f"echo: cannot write to '{file_name}': Invalid character"}
         if file_name not in self._current.contents:
             return {"error": f"echo: cannot write to '{file_name}': No such file"}
-        node = self._current.contents[file_name]
-        if isinstance(node, Directory):
+        node = self._entry(file_name)
+        if not isinstance(node, File):
             raise AttributeError("'Directory' object has no attribute '_write'")
         node.content = content
         return None
@@ -141,7 +141,7 @@ class GorillaFileSystem(Simulator):
         """
         if _is_forbidden(file_name):
             return {"error": f"cat: '{file_name}': Invalid character"}
-        node = self._current.contents.get(file_name)
+        node = self._entry(file_name)
         if isinstance(node, Directory):
             return {"error": f"cat: '{file_name}': Is a directory"}
         if node is None:
@@ -163,7 +163,7 @@ class GorillaFileSystem(Simulator):
         matches = []
         for names, _ in start.walk():
             if name is None or name in names[-1]:
-                match = "/".join((prefix, *names))
+                match = "/".join((prefix, *map(str, names)))  # a tuple can be a name
                 budget.charge(len(match))
                 matches.append(match)
         return {"matches": matches}
@@ -173,8 +173,9 @@ class GorillaFileSystem(Simulator):
             return self._current
         if path == "/":
             return self.root
+        names = path.strip("/").split("/")
         directory = self.root if path.startswith("/") else self._current
-        for name in path.strip("/").split("/"):
+        for name in names:
             node: Node | None = directory if name == "." else directory.contents.get(name)
             if not isinstance(node, Directory):
                 return None
@@ -231,8 +232,9 @@ class GorillaFileSystem(Simulator):
         if file is None:
             return {"error": f"tail: {file_name}: No such file or directory"}
         text = file.content.splitlines()
-        count = min(lines, len(text))
-        return {"last_lines": "\n".join(text[-count:])}  # a count of 0 shows all, as upstream does
+        if lines > len(text):
+            lines = len(text)
+        return {"last_lines": "\n".join(text[-lines:])}  # 0 lines show all, as upstream does
 
     def diff(self, file_name1: str, file_name2: str) -> dict[str, Any]:
         """Compare two files line by line.
@@ -241,15 +243,22 @@ class GorillaFileSystem(Simulator):
             file_name1: first file in the current directory.
             file_name2: second file in the current directory.
         """
-        first, second = self._file(file_name1), self._file(file_name2)
+        here = self._current.contents
+        known = file_name1 in here and file_name2 in here  # an unhashable second name raises only after a known first
+        first, second = (self._file(file_name1), self._file(file_name2)) if known else (None, None)
         if first is None or second is None:
             return {"error": f"diff: {file_name1} or {file_name2}: No such file or directory"}
         pairs = zip(first.content.splitlines(), second.content.splitlines(), strict=False)
         return {"diff_lines": "\n".join(f"- {old}\n+ {new}" for old, new in pairs if old != new)}
 
     def _file(self, name: str) -> File | None:
-        node = self._current.contents.get(name)
+        node = self._entry(name)
         return node if isinstance(node, File) else None
+
+    def _entry(self, name: str) -> Node | None:
+        node = self._current.contents.get(name)
+        # Entries called "." can be made, and are taken for the current directory from then on.
+        return self._current if name == "." and node is not None else node
 
     def mv(self, source: str, destination: str) -> dict[str, Any]:
         """Rename a file or directory, or move it into another directory.
@@ -258,21 +267,21 @@ class GorillaFileSystem(Simulator):
             source: entry of the current directory.
             destination: its new name, or a directory in the current one that takes it in.
         """
-        here = self._current.contents
-        if source not in here:
+        node = self._entry(source)
+        if node is None:
             return {"error": f"mv: cannot move '{source}': No such file or directory"}
         if "/" in destination:
             return {"error": "mv: path not allowed in destination. Provide only a file or directory name."}
         target, name, shown = self._current, destination, destination
-        if destination in here:
-            inner = here[destination]
+        inner = self._entry(destination)
+        if inner is not None:
             shown = f"{destination}/{source}"
             if isinstance(inner, File):
                 return {"error": f"mv: cannot move '{source}' to '{destination}': Not a directory"}
             if source in inner.contents:
                 return {"error": f"mv: cannot move '{source}' to '{shown}': File exists"}
             target, name = inner, source
-        node = here.pop(source)
+        del self._current.contents[source]
         # A moved directory is a new node with the old entries, whose parent links still lead to the old node.
         target.contents[name] = (
             File(name, node.content) if isinstance(node, File) else Directory(name, target, node.contents)
@@ -286,15 +295,14 @@ class GorillaFileSystem(Simulator):
             source: entry of the current directory.
             destination: name of the copy, or a directory in the current one that takes it in.
         """
-        here = self._current.contents
-        if source not in here:
+        node = self._entry(source)
+        if node is None:
             return {"error": f"cp: cannot copy '{source}': No such file or directory"}
         if "/" in destination:
             return {"error": "cp: path not allowed in destination. Provide only a file or directory name."}
-        node = here[source]
         target, name, shown = self._current, destination, destination
-        if destination in here:
-            inner = here[destination]
+        inner = self._entry(destination)
+        if inner is not None:
             if isinstance(inner, File):
                 return {"error": f"cp: cannot copy '{source}' to '{destination}': Not a directory"}
             if source in inner.contents:  # upstream's own check misses this, and the one below it raises
@@ -325,7 +333,7 @@ class GorillaFileSystem(Simulator):
         Args:
             dir_name: directory in the current one.
         """
-        node = self._current.contents.get(dir_name)
+        node = self._entry(dir_name)
         if node is None:
             return {"error": f"rmdir: cannot remove '{dir_name}': No such file or directory"}
         if isinstance(node, File):

@@ -163,6 +163,8 @@ def test_only_the_first_root_counts() -> None:
         ("find", ["d/"], {"matches": ["d/f", "d/s"]}),
         ("find", ["/", "s"], {"matches": ["/d/s"]}),
         ("find", [".."], {"error": "find: '..': No such file or directory"}),
+        ("diff", ["x", []], {"error": "diff: x or []: No such file or directory"}),
+        ("echo", ["x", []], {"terminal_output": "x"}),
     ],
     ids=lambda value: str(value)[:30],
 )
@@ -177,13 +179,54 @@ def test_commands(command: str, arguments: list[Any], expected: Any) -> None:
         ("cp", ["f", "d"], "File 'f' already exists in directory 'd'."),
         ("cp", ["s", "d"], "Directory 's' already exists in directory 'd'."),
         ("echo", ["x", "d"], "'Directory' object has no attribute '_write'"),
+        ("echo", ["x", False], "argument of type 'bool' is not iterable"),
+        ("diff", ["f", []], "unhashable type: 'list'"),
+        ("find", [[]], "'list' object has no attribute 'strip'"),
+        ("tail", ["f", "9"], "'>' not supported between instances of 'str' and 'int'"),
     ],
+    ids=lambda value: str(value)[:30],
 )
-def test_commands_that_raise(command: str, arguments: list[str], message: str) -> None:
+def test_commands_that_raise(command: str, arguments: list[Any], message: str) -> None:
     files = file_system(f=file(""), s=folder(), d=folder(f=file(""), s=folder()))
-    with pytest.raises((ValueError, AttributeError)) as error:
+    with pytest.raises((ValueError, AttributeError, TypeError)) as error:
         getattr(files, command)(*arguments)
     assert str(error.value) == message
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments", "expected"),
+    [
+        ("cat", ["."], {"error": "cat: '.': Is a directory"}),
+        ("sort", ["."], {"error": "sort: .: No such file or directory"}),
+        ("mv", ["g", "."], {"error": "mv: cannot move 'g' to './g': File exists"}),
+        ("mv", [".", "d"], {"result": "'.' moved to 'd/.'"}),
+        ("rmdir", ["."], {"error": "rmdir: cannot remove '.': Directory not empty"}),
+        ("rm", ["."], {"result": "'.' removed"}),
+        ("cat", [".."], {"file_content": ""}),
+    ],
+    ids=lambda value: str(value)[:30],
+)
+def test_a_file_called_dot_is_taken_for_the_current_directory(
+    command: str, arguments: list[Any], expected: Any
+) -> None:
+    files = file_system(g=file("x"), d=folder())
+    for name in (".", ".."):
+        files.touch(name)
+    assert getattr(files, command)(*arguments) == expected
+
+
+def test_a_copy_of_dot_holds_what_the_current_directory_held() -> None:
+    files = file_system(g=file("x"))
+    files.mkdir(".")
+    assert files.cp(".", "copy") == {"result": "'.' copied to 'copy'"}
+    files.cd("copy")
+    assert files.ls(True) == {"current_directory_content": ["g", ".", "copy"]}
+
+
+def test_a_tuple_can_be_a_name() -> None:
+    files: Any = file_system()
+    files.touch((1,))
+    assert files.find() == {"matches": ["./(1,)"]}
 
 
 def test_the_default_root_prints_twice() -> None:
