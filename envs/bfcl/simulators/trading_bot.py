@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -211,7 +210,7 @@ class TradingBot(Simulator):
         Args:
             sector: name of the sector, Technology or Automobile.
         """
-        if sector not in list(_SECTORS):  # a list, because a sector may be anything, even unhashable
+        if sector not in _SECTORS:
             return {"stock_list": []}
         stocks = _SECTORS[sector].copy()
         if self.long_context:
@@ -226,11 +225,8 @@ class TradingBot(Simulator):
             min_price: lowest price.
             max_price: highest price.
         """
-        return {
-            "filtered_stocks": [
-                symbol for symbol in stocks if min_price <= self.stocks.get(symbol, {}).get("price", 0) <= max_price
-            ]
-        }
+        prices = ((symbol, self.stocks.get(symbol, {}).get("price", 0)) for symbol in stocks)
+        return {"filtered_stocks": [symbol for symbol, price in prices if price >= min_price and price <= max_price]}
 
     def notify_price_change(self, stocks: list[str], threshold: float) -> dict[str, Any]:
         """Tell which stocks of a list rose or fell a lot.
@@ -295,7 +291,7 @@ class TradingBot(Simulator):
         if price <= 0 or amount <= 0:
             return {"error": "Price and amount must be positive values."}
         if order_type.lower() == "buy":
-            required, balance = float(price) * _whole(amount), self.account_info["balance"]
+            required, balance = float(price) * int(amount), self.account_info.get("balance", 0)
             if required > balance:
                 return {"error": f"Insufficient funds: required ${required:.2f} but only ${balance:.2f} available."}
         order_id, price = self.order_counter, float(price)
@@ -351,17 +347,6 @@ class TradingBot(Simulator):
 
 def _order_id(key: Any) -> Any:
     return int(key) if isinstance(key, str) and key.isdecimal() else key
-
-
-def _whole(amount: Any) -> int:
-    """``int(amount)``, unless its product with a float overflows: an mpf may be too large to become an integer at all.
-
-    Raises:
-        OverflowError: with CPython's message about such a product.
-    """
-    if 1 << 1024 <= amount < math.inf:
-        raise OverflowError("int too large to convert to float")
-    return int(amount)
 
 
 def _log_in_first(purpose: str) -> dict[str, Any]:
