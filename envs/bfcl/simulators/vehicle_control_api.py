@@ -233,7 +233,7 @@ class VehicleControlAPI(Simulator):
             activate: true to turn it on, false to turn it off.
             distanceToNextVehicle: metres to keep from the vehicle ahead.
         """
-        speed, distance = float(speed), float(distanceToNextVehicle)
+        distance, speed = float(distanceToNextVehicle), float(speed)
         if self.engine_state == "stopped":
             return _error("Start the engine before activating the cruise control.")
         self.distanceToNextVehicle = distance  # even if the speed is refused
@@ -296,7 +296,7 @@ class VehicleControlAPI(Simulator):
         Args:
             distance: miles to drive.
         """
-        return {"canDrive": self.fuelLevel * _MILES_PER_GALLON >= distance}
+        return {"canDrive": not self.fuelLevel * _MILES_PER_GALLON < distance}
 
     def gallon_to_liter(self, gallon: float) -> _Result:
         """Convert gallons to litres.

@@ -100,6 +100,7 @@ def test_the_engine_starts_even_with_an_empty_tank() -> None:
         ("(2.5, True, 3)", '{"error": "Invalid speed"}', 3),
         ("(float('nan'), True, 3)", '{"error": "Invalid speed"}', 3),
         ("(5, True, 'x')", "Error during execution: could not convert string to float: 'x'", 50),
+        ("('y', True, 'x')", "Error during execution: could not convert string to float: 'x'", 50),
         ("(10 ** 400, True, 1)", "Error during execution: int too large to convert to float", 50),
     ],
 )
@@ -167,6 +168,11 @@ def test_doors_before_an_unknown_one_are_changed() -> None:
         (["fillFuelTank(39.6)"], '{"error": "Cannot fill gas above the tank capacity."}'),
         (["estimate_drive_feasibility_by_mileage(210)"], '{"canDrive": true}'),
         (["estimate_drive_feasibility_by_mileage(210.1)"], '{"canDrive": false}'),
+        (["estimate_drive_feasibility_by_mileage(float('nan'))"], '{"canDrive": true}'),
+        (
+            ["estimate_drive_feasibility_by_mileage('9')"],
+            "Error during execution: '<' not supported between instances of 'float' and 'str'",
+        ),
         (["estimate_distance('08540', '94704')"], '{"distance": 2550.0}'),
         (["estimate_distance('94704', ['08540'])"], '{"error": "distance not found in database."}'),
         (["get_zipcode_based_on_city('Sunset Valley')"], '{"zipcode": "83462"}'),
