@@ -135,6 +135,11 @@ def test_of_several_receivers_the_first_counts() -> None:
     assert messages.inbox == [{"a": "x", "b": "y"}, {"a": "x"}]
 
 
+def test_an_item_without_a_receiver_breaks_what_reads_the_inbox() -> None:
+    for call in ("view_messages_sent()", "search_messages('x')", "get_message_stats()", "delete_message('USR002')"):
+        assert world(inbox=[{}]).execute(call) == "Error during execution: list index out of range"
+
+
 def test_worlds_share_nothing() -> None:
     commons: dict[str, Any] = {}
     first, second = world(commons), world(commons)
