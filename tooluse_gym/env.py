@@ -277,7 +277,7 @@ class ToolUseEnv(gymnasium.Env[Observation, str]):
         episode.replies += (reply,)
         undecodable = self.validation == "official" and any(call.error is not None for call in reply.calls)
         calls = () if undecodable else reply.calls[:MAX_CALLS]
-        results = tuple(self.execute(episode.judge.agent, call, episode.shown.names) for call in calls)
+        results = tuple([self.execute(episode.judge.agent, call, episode.shown.names) for call in calls])
         if calls:
             episode.results += (results,)
             episode.conversation += self.format.results(calls, [result.text for result in results])

@@ -50,7 +50,7 @@ def tool_messages(names: Sequence[str], texts: Sequence[str]) -> tuple[Message, 
 
 
 def _encodable(text: str) -> str:
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def well_formed(calls: Sequence[Call]) -> None:

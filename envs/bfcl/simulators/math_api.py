@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import decimal
 import math
+from functools import lru_cache
 from typing import Any
 
 import mpmath  # type: ignore[import-untyped]
@@ -41,10 +42,7 @@ class MathAPI(Simulator):
             precision: decimal digits to compute with.
         """
         try:
-            context = mpmath.mp.clone()  # the result prints with its own context's precision
-            context.dps = precision
-            if context.dps > MOST_DIGITS:
-                raise RefusedError(f"precision is limited to {MOST_DIGITS} digits")
+            context = _remembered(precision) if isinstance(precision, int) else _arithmetic(precision)
             for number in (value, base):
                 if isinstance(number, str) and not -MOST_DIGITS < _exponent(number) < MOST_DIGITS:
                     raise RefusedError("the number is too large")
@@ -273,6 +271,18 @@ class MathAPI(Simulator):
             return {"result": sum(numbers)}
         except TypeError:
             return dict(_BAD_ELEMENTS)
+
+
+def _arithmetic(precision: Any) -> Any:
+    """An arithmetic of that many decimal digits. Its results print with its precision, so it never changes."""
+    context = mpmath.mp.clone()
+    context.dps = precision
+    if context.dps > MOST_DIGITS:
+        raise RefusedError(f"precision is limited to {MOST_DIGITS} digits")
+    return context
+
+
+_remembered = lru_cache(maxsize=32, typed=True)(_arithmetic)  # making one takes a hundred times as long as using it
 
 
 def _no_conversion(unit_in: object, unit_out: object) -> _Result:
