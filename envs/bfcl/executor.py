@@ -453,6 +453,7 @@ class _Evaluation:
 
 
 _ITERABLE = (str, bytes, list, tuple, dict)
+_COMMON = (*_ITERABLE, int, float, complex)
 
 
 def _check_numbers(*values: Any) -> None:
@@ -460,9 +461,7 @@ def _check_numbers(*values: Any) -> None:
 
     Their exponents have no end: an mpf of a few bytes is an integer of gigabytes.
     """
-    precise: list[Any] = [
-        value for value in values if isinstance(value, Number) and not isinstance(value, int | float | complex)
-    ]
+    precise: list[Any] = [value for value in values if not isinstance(value, _COMMON) and isinstance(value, Number)]
     for value in precise:
         size = abs(value)
         if size != size or size in (0, math.inf):
