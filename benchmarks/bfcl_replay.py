@@ -14,18 +14,22 @@ truth's, except where ours has the latter by heart:
 * ``same``: the replies are those of the pass before, and their parses are remembered, too.
 * ``strict``: as ``same``, in strict mode.
 
-Numbers are replays per CPU second, the best of the passes in all processes, and ratios to the checker.
+Numbers are replays per CPU second, and how many times as fast as the checker that is in the pass beside it; both are
+medians over the passes of all processes.
 """
 
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import gymnasium
@@ -53,6 +57,7 @@ def make(category: str, folder: str, validation: str) -> ToolUseEnv:
 
 
 def timed(work: Callable[[], int]) -> tuple[float, int]:
+    """CPU seconds, and how many verdicts were valid."""
     start = time.process_time()
     valid = work()
     return time.process_time() - start, valid
@@ -69,10 +74,13 @@ def play(env: ToolUseEnv, episodes: list[tuple[str, list[str]]]) -> int:
 
 
 def measure(category: str, folder: str) -> dict[str, Any]:
-    """Seconds and number of valid verdicts by kind of pass, the best of this process."""
+    """Every pass of this process by kind, those of all kinds taking turns."""
     tasks = list(load_tasks(category, folder).values())
     env, strict = make(category, folder, "official"), make(category, folder, "strict")
     said = [[(task.id, replies(env, task, blanks)) for task in tasks] for blanks in range(PASSES + 1)]
+    work = official_work(category, folder, tasks)
+    gc.collect()
+    gc.freeze()  # or each side's garbage collections would walk the other's data
     found: dict[str, list[tuple[float, int]]] = {"first": [timed(lambda: play(env, said[0]))]}
     play(strict, said[0])
     for number in range(PASSES):
@@ -82,25 +90,37 @@ def measure(category: str, folder: str) -> dict[str, Any]:
             ("strict", strict, said[0]),
         ):
             found.setdefault(kind, []).append(timed(lambda e=environment, a=episodes: play(e, a)))  # type: ignore[misc]
-        found.setdefault("checker", []).append(check(category, folder, tasks, f"pass{number}"))
-    return {"tasks": len(tasks), **{kind: min(passes) for kind, passes in found.items() if all(passes)}}
+        if work:
+            found.setdefault("checker", []).append(timed(lambda name=f"pass{number}": check(work, name)))  # type: ignore[misc]
+    return {"tasks": len(tasks), **found}
 
 
-def check(category: str, folder: str, tasks: list[Task], name: str) -> Any:
-    """The same through upstream's checker; ``name`` must be new, as its program keeps what it played by name."""
-    try:
-        from bfcl_eval.eval_checker.multi_turn_eval.multi_turn_checker import (  # type: ignore[import-not-found]
-            multi_turn_checker,
-        )
-    except ImportError:
-        return None
+def official_work(category: str, folder: str, tasks: list[Task]) -> list[tuple[Any, ...]]:
+    """What upstream's checker is called with for each task; empty if it is not installed."""
+    if find_spec("bfcl_eval") is None:
+        return []
     lines = (Path(folder) / f"BFCL_v4_multi_turn_{category}.json").read_text(encoding="utf-8").splitlines()
     work = []
     for task, line in zip(tasks, lines, strict=True):
         gold = [[call.text for call in turn.calls] for turn in task.turns]
         steps = [[[call.text for call in step] for step in turn.steps] for turn in task.turns]
-        work.append((steps, gold, json.loads(line), f"multi_turn_{category}", name))
-    return timed(lambda: sum(multi_turn_checker(*arguments)["valid"] for arguments in work))
+        work.append((steps, gold, json.loads(line), f"multi_turn_{category}"))
+    return work
+
+
+def check(work: list[tuple[Any, ...]], name: str) -> int:
+    """The same through upstream's checker; ``name`` must be new, as its program keeps what it played by name."""
+    from bfcl_eval.eval_checker.multi_turn_eval.multi_turn_checker import (  # type: ignore[import-not-found]
+        multi_turn_checker,
+    )
+
+    return sum(multi_turn_checker(*arguments, name)["valid"] for arguments in work)
+
+
+def _ratio(runs: list[dict[str, Any]], kind: str) -> str:
+    """How many times as fast as the checker, in the passes beside each other: the median."""
+    pairs = [pair for run in runs for pair in zip(run[kind], run.get("checker", []), strict=False)]
+    return f" ({median(theirs / ours for (ours, _), (theirs, _) in pairs):.2f}x)" if pairs else ""
 
 
 def main() -> None:
@@ -116,11 +136,10 @@ def main() -> None:
     for category in CATEGORIES:
         command = [sys.executable, __file__, options.folder, "--category", category]
         runs = [json.loads(subprocess.check_output(command, text=True)) for _ in range(options.processes)]
-        best = {kind: min(run[kind] for run in runs) for kind in ("checker", *OURS) if kind in runs[0]}
-        rate = {kind: runs[0]["tasks"] / seconds for kind, (seconds, _) in best.items()}
-        ratio = {kind: f" ({rate[kind] / rate['checker']:.2f}x)" if "checker" in rate else "" for kind in OURS}
-        valid = "/".join(str(best[kind][1]) for kind in best)
-        cells = [f"{rate[kind]:,.0f}{ratio[kind]}" for kind in OURS]
+        kinds = [kind for kind in ("checker", *OURS) if kind in runs[0]]
+        valid = "/".join(str(runs[0][kind][0][1]) for kind in kinds)
+        rate = {kind: median(run["tasks"] / seconds for run in runs for seconds, _ in run[kind]) for kind in kinds}
+        cells = [f"{rate[kind]:,.0f}{_ratio(runs, kind)}" for kind in OURS]
         rows.append((category, valid, f"{rate['checker']:,.0f}" if "checker" in rate else "not installed", *cells))
     header = ("category", "valid verdicts", "official checker", *OURS)
     for row in (header, ("---",) * len(header), *rows):

@@ -307,15 +307,20 @@ class ToolUseEnv(gymnasium.Env[Observation, str]):
     def _open_turn(self) -> None:
         """Say the turn's opening messages, which with ``show_tools`` also tell of tools that became visible."""
         episode = self._running
-        said = episode.task.turns[episode.turn].messages
         before, shown = episode.shown, self._shown(episode.task, episode.turn, episode.judge.agent)
         if shown.tools != before.tools:
             episode.shown, episode.tools_version = shown, episode.tools_version + 1
-        if self.show_tools and episode.turn == 0:
-            said = _preceded(messages.system(shown.system_prompt), said)
-        elif self.show_tools and shown.names != before.names:
-            said = self._announced([tool for tool in shown.tools if tool.name not in before.names], said)
-        episode.conversation += said
+        openings = self._prepare(episode.task).openings
+        if episode.turn not in openings:
+            openings[episode.turn] = self._opening(episode.task.turns[episode.turn].messages, before, shown)
+        episode.conversation += openings[episode.turn]
+
+    def _opening(self, said: Observation, before: ShownTools, shown: ShownTools) -> Observation:
+        if self.show_tools and self._running.turn == 0:
+            return _preceded(messages.system(shown.system_prompt), said)
+        if self.show_tools and shown.names != before.names:
+            return self._announced([tool for tool in shown.tools if tool.name not in before.names], said)
+        return said
 
     def _announced(self, tools: Sequence[Tool], said: Observation) -> Observation:
         if said and said[0]["role"] == "user":

@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import Any, Generic, TypeVar
 
 from tooluse_gym.formats import Format
+from tooluse_gym.messages import Message
 from tooluse_gym.scoring import GroundTruth
 from tooluse_gym.tasks import Task
 from tooluse_gym.tools import Tool
@@ -59,9 +60,10 @@ class ShownTools:
 
 
 class Prepared:
-    """A task with what was found out about it: the tools it shows by turn, and its ground truth, once played."""
+    """A task with what was found out about it: by turn, the tools it shows and the messages that open it; its truth."""
 
     def __init__(self, task: Task):
         self.task = task
         self.shown: dict[int, ShownTools] = {}
+        self.openings: dict[int, tuple[Message, ...]] = {}
         self.truth: GroundTruth | None = None

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from tooluse_gym.errors import ConfigurationError
 from tooluse_gym.formats.reply import Reply
@@ -16,8 +17,7 @@ from tooluse_gym.scoring import TurnGrade, Verdict
 from tooluse_gym.world import ToolResult
 
 
-@dataclass(frozen=True, slots=True)
-class StepOutcome:
+class StepOutcome(NamedTuple):
     """All that a reward may look at after one step.
 
     ``replies`` and ``results`` hold the steps of the current turn so far, this one last. ``grade`` is set when the turn

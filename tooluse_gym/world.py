@@ -5,8 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from tooluse_gym.errors import ToolUseError
 from tooluse_gym.formats.reply import Call
@@ -17,8 +16,7 @@ Attributes = Mapping[str, Mapping[str, Any]]
 """Public attributes by tool set name."""
 
 
-@dataclass(frozen=True, slots=True)
-class ToolResult:
+class ToolResult(NamedTuple):
     """What came of one call: the observation text, and why it was not executed (or what raised), if so."""
 
     text: str

@@ -12,20 +12,19 @@ import ast
 import builtins
 import inspect
 import io
-import keyword
 import math
 import operator
 import re
 import threading
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from functools import lru_cache
 from itertools import groupby
 from numbers import Number
 from types import MethodType
 from typing import Any
 
-from tooluse_gym.formats.reply import Call
+from tooluse_gym.formats.reply import Call, written
 from tooluse_gym.tools import ToolSet
 from tooluse_gym.world import observation_text
 
@@ -55,15 +54,17 @@ _DEEPEST_PLAIN = 8  # levels of lists and objects in them
 _parsing = threading.Lock()
 
 
-def execute_call(call: Call, instances: dict[str, ToolSet]) -> str:
+def execute_call(call: Call, owner: ToolSet | None, instances: dict[str, ToolSet]) -> str:
     """What ``execute(call.text, instances)`` returns, in a tenth of the time if evaluating that text just calls a tool.
 
     That is so if the text says the call's name and arguments and nothing else, with no parenthesis but its own, so that
     nothing in it is rewritten, and if the arguments are data whose Python text reads back as the same data.
+
+    Args:
+        owner: the tool set whose tool ``call.name`` is, if any.
     """
     text = call.text
-    owner = next((owner for owner in reversed(instances.values()) if call.name in owner.tools), None)
-    arguments = None if owner is None else _plain_arguments(call, text)
+    arguments = None if owner is None else _plain_arguments(call, text, owner.tools[call.name].parameters["properties"])
     if arguments is None:
         return execute(text, instances)
     try:
@@ -72,16 +73,21 @@ def execute_call(call: Call, instances: dict[str, ToolSet]) -> str:
         return f"Error during execution: {error}"
 
 
-def _plain_arguments(call: Call, text: str) -> dict[str, Any] | None:
+def _plain_arguments(call: Call, text: str, known: Collection[str]) -> dict[str, Any] | None:
     """A copy of the arguments; None if the text says more than a plain call with them."""
     if call.error is not None or text.count("(") != 1 or len(text) > _LONGEST_PLAIN:
         return None
-    if call.source is not None and text != Call(call.name, call.arguments).text:
+    if call.source is not None and text != written(call.name, call.arguments):
         return None
+    arguments = {}
     try:
-        return {_name(name): _plain(value, 0) for name, value in call.arguments.items()}
+        for name, value in call.arguments.items():
+            if name not in known:
+                return None
+            arguments[name] = value if type(value) is str else _plain(value, 0)
     except _NotPlainError:
         return None
+    return arguments
 
 
 class _NotPlainError(Exception):
@@ -100,15 +106,10 @@ def _plain(value: Any, depth: int) -> Any:
     raise _NotPlainError
 
 
-def _name(text: str) -> str:
-    if text.isidentifier() and text.isascii() and not keyword.iskeyword(text) and text != "__debug__":
-        return text
-    raise _NotPlainError
-
-
 def _observation(result: Any) -> str:
     text = observation_text(result)
-    Budget(LARGEST_RESULT, "the result").charge(len(text))
+    if len(text) > LARGEST_RESULT:
+        Budget(LARGEST_RESULT, "the result").charge(len(text))
     return text
 
 
@@ -126,7 +127,7 @@ def execute(text: str, instances: dict[str, ToolSet]) -> str:
             raise RefusedError(f"the call is too long (more than {LONGEST_CALL} characters)")
         text = _rewrite(text, instances)
         _deny(text)
-        parse = _parse_again if len(text) <= _LONGEST_REMEMBERED else _parse
+        parse = _parse_again if len(text) <= _LONGEST_REMEMBERED else parse_expression
         result = _Evaluation(instances).value(parse(text))
         Budget(LARGEST_RESULT, "the result").measure(result)  # an expression can share one part many times
         return _observation(result)
@@ -151,7 +152,7 @@ def _deny(text: str) -> None:
         raise RefusedError(f"Function call {name} is not allowed.")
 
 
-def _parse(text: str) -> ast.expr:
+def parse_expression(text: str) -> ast.expr:
     """Parse one expression and check what CPython checks before it runs anything.
 
     Raises:
@@ -205,7 +206,8 @@ def _syntax_error(message: str, node: ast.expr | ast.keyword) -> SyntaxError:
 
 _SCOPES = (ast.Lambda, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 
-_parse_again = lru_cache(1_024)(_parse)  # group rollouts and ground truths repeat themselves; trees are never changed
+# Group rollouts and ground truths repeat themselves. Trees are never changed.
+_parse_again = lru_cache(1_024)(parse_expression)
 
 
 def _print(*values: Any, file: Any = None, **options: Any) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from tooluse_gym.formats.reply import Call
 from tooluse_gym.tools import Tool
 
-from .executor import _parse
+from .executor import parse_expression
 from .simulators.limits import LONGEST_CALL, RefusedError
 
 
@@ -38,7 +38,7 @@ def _read(text: str) -> tuple[str, list[Any], dict[str, Any]]:
     """Name, positional and named arguments."""
     if len(text) > LONGEST_CALL:
         raise RefusedError(f"it is longer than {LONGEST_CALL} characters")
-    node = _parse(text)
+    node = parse_expression(text)
     if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name)):
         raise ValueError("it does not call a function by its name")
     positional = [_literal(value, str(number)) for number, value in enumerate(node.args, 1)]

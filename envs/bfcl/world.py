@@ -62,7 +62,7 @@ class World(tooluse_gym.world.World):
 
     def execute_call(self, call: Call) -> str:
         """As :meth:`execute` of the call's text, faster."""
-        return execute_call(call, self._instances)
+        return execute_call(call, self._owner.get(call.name), self._instances)
 
     def copy_arguments(self, arguments: dict[str, Any]) -> dict[str, Any]:
         """As the core's, in bounded size and depth."""

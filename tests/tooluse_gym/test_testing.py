@@ -85,7 +85,7 @@ class ChangesRefused(BoxEnv):
 
 class NeverRefuses(BoxEnv):
     def execute(self, world: World, call: Call, visible: Sequence[str]) -> ToolResult:
-        return dataclasses.replace(super().execute(world, call, visible), failure=None)
+        return super().execute(world, call, visible)._replace(failure=None)
 
 
 class BadSchema(BoxEnv):

@@ -37,6 +37,7 @@ To use tools, reply with a Python list of calls and nothing else, every argument
 [first_tool(parameter='value'), second_tool(count=2)]
 You will get the result of every call before you go on. A reply in any other form is your answer to the user."""
 
+_PROSE, _WORD = re.compile(r"[\w\s.,;:!?'\"-]+"), re.compile(r"\w")
 _LINE_BREAK = re.compile(r"\r\n|\r|\n")
 _BEFORE_PARENTHESIS = re.compile(r"(?:[\s)\\]|#[^\r\n]*)*\(")  # (f) \ # comments are allowed here (
 
@@ -47,6 +48,8 @@ class Pythonic:
     name = "pythonic"
 
     def parse(self, text: str) -> Reply:
+        if _PROSE.fullmatch(text) and _WORD.search(text):
+            return _text_reply(text, "")  # without a bracket neither calls nor an empty list: no need to decode it
         source, offset = normalize(text)
         try:
             nodes = decode_nodes(source)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
@@ -48,9 +48,12 @@ class Call:
     @property
     def text(self) -> str:
         """The call in Python syntax: ``source`` if there is one, else ``name(key=repr(value), …)``."""
-        if self.source is not None:
-            return self.source
-        return f"{self.name}({', '.join(f'{key}={value!r}' for key, value in self.arguments.items())})"
+        return written(self.name, self.arguments) if self.source is None else self.source
+
+
+def written(name: str, arguments: Mapping[str, Any]) -> str:
+    """A call in Python syntax, every argument by its name."""
+    return f"{name}({', '.join([f'{key}={value!r}' for key, value in arguments.items()])})"
 
 
 @dataclass(frozen=True, slots=True)
