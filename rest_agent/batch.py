@@ -23,8 +23,12 @@ class Rollout:
     """(T,) float32: the sampler's, 0 where loss_mask is False."""
     regions: Tensor
     """(T,) int8: values of Region, NONE where loss_mask is False."""
+    turns: Tensor
+    """(T,) int8: the turn that the token was sampled in, 0 for the first that was played, -1 where not sampled."""
     reward: float
     task_id: str
+    turn_rewards: tuple[float, ...] = ()
+    """What each turn that was played earned; they add up to the reward."""
     reward_terms: dict[str, float] = field(default_factory=dict)
     valid: bool = False
     """The official verdict: every turn right."""
@@ -36,7 +40,8 @@ class Rollout:
     trajectory: Trajectory | None = None
 
     def __post_init__(self) -> None:
-        lengths = {name: len(getattr(self, name)) for name in ("token_ids", "loss_mask", "log_probs", "regions")}
+        streams = ("token_ids", "loss_mask", "log_probs", "regions", "turns")
+        lengths = {name: len(getattr(self, name)) for name in streams}
         if len(set(lengths.values())) != 1:
             raise ValueError(f"the streams of a rollout differ in length: {lengths}")
 
@@ -59,7 +64,7 @@ class Batch:
     regions: Tensor
     """(B, T) int8: NONE where loss_mask is False."""
     advantages: Tensor
-    """(B,) float32."""
+    """(B, T) float32, 0 where loss_mask is False."""
     weights: Tensor
     """(B, T) float32, 0 where loss_mask is False."""
 
@@ -91,13 +96,13 @@ def collate(rollouts: Sequence[Rollout], pad_id: int, advantages: Tensor, weight
 
     Args:
         pad_id: the token id of padding.
-        advantages: (B,).
-        weights: (B, T) with T the longest rollout, as ``token_weights(pad([r.regions for r in rollouts]), …)`` gives.
+        advantages: (B, T) with T the longest rollout.
+        weights: (B, T), as ``token_weights(pad([r.regions for r in rollouts]), …)`` gives.
     """
     attention_mask = pad([torch.ones(len(rollout), dtype=torch.int64) for rollout in rollouts])
-    if advantages.shape != (len(rollouts),) or weights.shape != attention_mask.shape:
+    if advantages.shape != attention_mask.shape or weights.shape != attention_mask.shape:
         raise ValueError(
-            f"expected advantages ({len(rollouts)},) and weights {tuple(attention_mask.shape)}, "
+            f"expected advantages and weights {tuple(attention_mask.shape)}, "
             f"got {tuple(advantages.shape)} and {tuple(weights.shape)}"
         )
     return Batch(
@@ -112,11 +117,11 @@ def collate(rollouts: Sequence[Rollout], pad_id: int, advantages: Tensor, weight
 
 
 def informative(batch: Batch) -> Batch:
-    """The rows that carry a gradient: those whose advantage is not 0. May be empty.
+    """The rows that carry a gradient: those with an advantage that is not 0. May be empty.
 
     The loss's denominator belongs to all rows: sum ``batch.weights`` before leaving any out.
     """
-    return batch.rows(batch.advantages != 0)
+    return batch.rows((batch.advantages != 0).any(dim=1))
 
 
 def micro_batches(batch: Batch, tokens: int) -> list[Batch]:

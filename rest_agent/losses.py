@@ -35,7 +35,7 @@ def policy_loss(
     Args:
         log_probs: (B, T) of the policy now.
         old_log_probs: (B, T) of the policy that sampled.
-        advantages: (B,).
+        advantages: (B, T).
         weights: (B, T), 0 on every token the policy did not sample.
 
     Returns:
@@ -46,15 +46,14 @@ def policy_loss(
     counted = weights > 0
     log_ratio = torch.where(counted, log_probs - old_log_probs, 0.0)
     ratio = log_ratio.clamp(-_MAX_LOG_RATIO, _MAX_LOG_RATIO).exp()
-    advantage = advantages[:, None]
-    free = -advantage * ratio
-    bounded = -advantage * ratio.clamp(1 - clip_low, 1 + clip_high)
+    free = -advantages * ratio
+    bounded = -advantages * ratio.clamp(1 - clip_low, 1 + clip_high)
     loss = torch.maximum(free, bounded)
     dual = torch.zeros_like(counted)
     if dual_clip is not None:
-        ceiling = -advantage * dual_clip
-        dual = (advantage < 0) & (loss > ceiling) & counted
-        loss = torch.where(advantage < 0, torch.minimum(loss, ceiling), loss)
+        ceiling = -advantages * dual_clip
+        dual = (advantages < 0) & (loss > ceiling) & counted
+        loss = torch.where(advantages < 0, torch.minimum(loss, ceiling), loss)
     total = (loss * weights).sum() / denominator
     with torch.no_grad():
         metrics = {

@@ -33,7 +33,7 @@ class Tally:
         loss, counts = policy_loss(
             token_log_probs(logits, piece.token_ids[:, heard:], rl.temperature),
             piece.old_log_probs[:, heard:],
-            piece.advantages,
+            piece.advantages[:, heard:],
             piece.weights[:, heard:],
             clip_low=rl.clip_low,
             clip_high=rl.clip_high,
@@ -69,7 +69,7 @@ def rollout_metrics(rollouts: Sequence[Rollout], batch: Batch, unweighted: Tenso
         "tokens_policy": float(batch.loss_mask.sum()) / count,
         "tokens": float(batch.lengths.sum()) / count,
         "rows_without_weight": float(unweighted.float().mean()),
-        "rows_without_advantage": float((batch.advantages == 0).float().mean()),
+        "rows_without_advantage": float((batch.advantages == 0).all(dim=1).float().mean()),
     }
     for name in rollouts[0].reward_terms:
         metrics[f"reward/{name}"] = sum(rollout.reward_terms.get(name, 0.0) for rollout in rollouts) / count

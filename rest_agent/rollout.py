@@ -27,7 +27,7 @@ from tooluse_gym.tasks import Task, TaskList
 
 @dataclass
 class Transcript:
-    """Token ids of one conversation with their loss mask, log-probabilities and regions, in parallel lists."""
+    """Token ids of one conversation with loss mask, log-probability, region and turn of each, in parallel lists."""
 
     chat: Chat
     text_of: TokenText
@@ -36,6 +36,7 @@ class Transcript:
     sampled: list[bool] = field(default_factory=list)
     log_probs: list[float] = field(default_factory=list)
     regions: list[int] = field(default_factory=list)
+    turns: list[int] = field(default_factory=list)
 
     def hear(self, ids: Sequence[int]) -> None:
         """Append tokens that the policy did not choose."""
@@ -43,8 +44,9 @@ class Transcript:
         self.sampled += [False] * len(ids)
         self.log_probs += [0.0] * len(ids)
         self.regions += [int(Region.NONE)] * len(ids)
+        self.turns += [-1] * len(ids)
 
-    def say(self, ids: Sequence[int], log_probs: Sequence[float]) -> str:
+    def say(self, ids: Sequence[int], log_probs: Sequence[float], turn: int) -> str:
         """Append a reply of the policy, token by token as it was sampled; its text, without the end token."""
         ended = bool(ids) and ids[-1] == self.chat.end_id
         spoken = ids[:-1] if ended else ids
@@ -56,6 +58,7 @@ class Transcript:
         self.sampled += [True] * len(ids)
         self.log_probs += log_probs
         self.regions += [*regions.tolist(), *([int(Region.END)] if ended else [])]
+        self.turns += [turn] * len(ids)
         return prefix + text
 
     def forget_unanswered(self) -> None:
@@ -64,7 +67,7 @@ class Transcript:
 
     def keep(self, count: int) -> None:
         """Drop all but the first ``count`` tokens."""
-        for stream in (self.ids, self.sampled, self.log_probs, self.regions):
+        for stream in (self.ids, self.sampled, self.log_probs, self.regions, self.turns):
             del stream[count:]
 
     def rollout(self, **outcome: Any) -> Rollout:
@@ -74,6 +77,7 @@ class Transcript:
             loss_mask=torch.tensor(self.sampled, dtype=torch.bool),
             log_probs=torch.tensor(self.log_probs, dtype=torch.float32),
             regions=torch.tensor(self.regions, dtype=torch.int8),
+            turns=torch.tensor(self.turns, dtype=torch.int8),
             **outcome,
         )
 
@@ -89,19 +93,23 @@ class Conversation:
         self._shown = env.tools
         self._truncated = False
         self._reward_terms = env.rubric.zeros()
+        self._turn_rewards = [0.0]
         self._calls = 0
 
     def spoke(self, ids: list[int], log_probs: list[float]) -> list[int] | None:
         chat = self.transcript.chat
-        text = self.transcript.say(ids, log_probs)
+        text = self.transcript.say(ids, log_probs, self._turn)
         ended = ids[-1] == chat.end_id
-        observation, _, terminated, truncated, info = self.env.step(text)
+        observation, reward, terminated, truncated, info = self.env.step(text)
+        self._turn_rewards[-1] += reward
         for name, value in info["reward_terms"].items():
             self._reward_terms[name] += value
         self._calls += len(info["failures"])
         self._truncated |= truncated or not ended
         if terminated or truncated:
             return None
+        if info["step"] == 0:  # nothing was said in it yet: a new turn
+            self._turn_rewards.append(0.0)
         shown = info.get("tools", self._shown)
         new = [tool for tool in shown if tool not in self._shown]
         self._shown = shown
@@ -112,7 +120,7 @@ class Conversation:
     def cut(self, ids: list[int], log_probs: list[float]) -> None:
         self._truncated = True
         if ids:
-            self.transcript.say(ids, log_probs)
+            self.transcript.say(ids, log_probs, self._turn)
         self.transcript.forget_unanswered()
 
     def leave_out(self, max_tokens: int) -> None:
@@ -120,11 +128,17 @@ class Conversation:
         self._truncated = True
         self.transcript.keep(max_tokens)
 
+    @property
+    def _turn(self) -> int:
+        """The running turn, counted from the one that the episode began in."""
+        return len(self._turn_rewards) - 1
+
     def rollout(self) -> Rollout:
         trajectory = self.env.trajectory()
         return self.transcript.rollout(
             reward=sum(self._reward_terms.values()),
             reward_terms=self._reward_terms,
+            turn_rewards=tuple(self._turn_rewards),
             task_id=trajectory.task,
             valid=trajectory.verdict is not None and trajectory.verdict.valid,
             truncated=self._truncated,

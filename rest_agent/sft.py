@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from rest_agent.batch import Batch, Rollout, collate, pad
@@ -15,7 +14,7 @@ from rest_agent.losses import token_log_probs
 def demonstration_batch(rollouts: Sequence[Rollout], pad_id: int) -> Batch:
     """Demonstrations as a batch that weighs every token of the demonstrator 1."""
     weights = pad([rollout.loss_mask for rollout in rollouts]).float()
-    return collate(rollouts, pad_id, torch.ones(len(rollouts)), weights)
+    return collate(rollouts, pad_id, weights, weights)
 
 
 def sft_loss(model: Any, batch: Batch, denominator: float) -> Tensor:

@@ -143,7 +143,8 @@ class Run:
 
             regions = pad([rollout.regions for rollout in rollouts])
             rewards = torch.tensor([rollout.reward for rollout in rollouts])
-            advantages = group_advantages(rewards, rl.group, rl.scale_by_std)
+            mask = pad([rollout.loss_mask for rollout in rollouts])
+            advantages = group_advantages(rewards, rl.group, rl.scale_by_std)[:, None] * mask
             weights = token_weights(regions, progress, rl.weights)
             batch = collate(rollouts, self._pad_id, advantages, weights)
             rate = rl.learning_rate * _schedule(update, rl.updates, rl.warmup, rl.final_rate)

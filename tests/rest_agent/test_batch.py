@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ def _rollout(length: int, sampled: int = 1, first: int = 10) -> Rollout:
         loss_mask=mask,
         log_probs=torch.where(mask, -0.5, 0.0),
         regions=torch.where(mask, int(Region.THINK), int(Region.NONE)).to(torch.int8),
+        turns=torch.where(mask, 0, -1).to(torch.int8),
         reward=1.0,
         task_id="t",
     )
@@ -28,13 +30,13 @@ def _rollout(length: int, sampled: int = 1, first: int = 10) -> Rollout:
 def _batch(lengths: list[int], advantages: list[float] | None = None) -> Batch:
     rollouts = [_rollout(length, first=100 * number) for number, length in enumerate(lengths)]
     weights = pad([rollout.loss_mask for rollout in rollouts]).float()
-    return collate(rollouts, 7, torch.tensor(advantages or [1.0] * len(lengths)), weights)
+    return collate(rollouts, 7, torch.tensor(advantages or [1.0] * len(lengths))[:, None] * weights, weights)
 
 
 def test_collate_pads_every_stream_on_the_right() -> None:
     rollouts = [_rollout(3, 2), _rollout(1, 1, first=20)]
     weights = torch.tensor([[0.0, 0.5, 1.5], [1.0, 0.0, 0.0]])
-    batch = collate(rollouts, 7, torch.tensor([1.0, -1.0]), weights)
+    batch = collate(rollouts, 7, torch.tensor([[0.0, 1.0, 1.0], [-1.0, 0.0, 0.0]]), weights)
     assert batch.token_ids.tolist() == [[10, 11, 12], [20, 7, 7]]
     assert batch.attention_mask.tolist() == [[1, 1, 1], [1, 0, 0]]
     assert batch.loss_mask.tolist() == [[False, True, True], [True, False, False]]
@@ -46,22 +48,22 @@ def test_collate_pads_every_stream_on_the_right() -> None:
     assert dtypes == [torch.int64, torch.bool, torch.float32, torch.int8]
 
 
-@pytest.mark.parametrize(("advantages", "weights"), [((3,), (2, 3)), ((2,), (2, 4)), ((2, 1), (2, 3))])
+@pytest.mark.parametrize(("advantages", "weights"), [((2,), (2, 3)), ((2, 3), (2, 4)), ((2, 1), (2, 3))])
 def test_collate_refuses_streams_of_another_shape(advantages: tuple[int, ...], weights: tuple[int, ...]) -> None:
-    with pytest.raises(ValueError, match=r"expected advantages \(2,\) and weights \(2, 3\)"):
+    with pytest.raises(ValueError, match=r"expected advantages and weights \(2, 3\)"):
         collate([_rollout(3), _rollout(1)], 0, torch.zeros(advantages), torch.zeros(weights))
 
 
 def test_a_rollout_keeps_its_streams_together() -> None:
     with pytest.raises(ValueError, match="'log_probs': 2"):
-        Rollout(torch.zeros(3), torch.zeros(3), torch.zeros(2), torch.zeros(3), reward=0.0, task_id="t")
+        replace(_rollout(3), log_probs=torch.zeros(2))
 
 
 def test_rows_drop_columns_of_padding() -> None:
     batch = _batch([5, 2, 3])
     chosen = batch.rows(torch.tensor([2, 1]))
     assert chosen.token_ids.tolist() == [[200, 201, 202], [100, 101, 7]]
-    assert chosen.advantages.shape == (2,)
+    assert chosen.advantages.tolist() == [[0.0, 0.0, 1.0], [0.0, 1.0, 0.0]]
     assert batch.rows(torch.tensor([], dtype=torch.int64)).token_ids.shape == (0, 0)
 
 

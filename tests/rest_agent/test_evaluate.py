@@ -27,7 +27,7 @@ def _rollout(verdict: Verdict | None) -> Rollout:
     nothing = torch.zeros(0)
     record = Trajectory("Env-v0", {}, "t", 0, (), (), verdict)
     valid = verdict is not None and verdict.valid
-    return Rollout(nothing, nothing, nothing, nothing, float(valid), "t", valid=valid, trajectory=record)
+    return Rollout(nothing, nothing, nothing, nothing, nothing, float(valid), "t", valid=valid, trajectory=record)
 
 
 def _task(*requests: str) -> Task:

@@ -24,9 +24,8 @@ def _loss(ratios: list[float], advantages: list[float], weights: list[float], **
     """The loss of rows of one token each; the gradient goes to log_probs."""
     log_probs = torch.tensor(ratios).log()[:, None].requires_grad_()
     settings = {**CLIP, "denominator": 1.0, **changes}
-    loss, metrics = policy_loss(
-        log_probs, torch.zeros_like(log_probs), torch.tensor(advantages), torch.tensor(weights)[:, None], **settings
-    )
+    columns = (torch.tensor(values)[:, None] for values in (advantages, weights))
+    loss, metrics = policy_loss(log_probs, torch.zeros_like(log_probs), *columns, **settings)
     loss.backward()  # type: ignore[no-untyped-call]
     return loss.detach(), metrics | {"gradient": log_probs.grad}
 
@@ -80,7 +79,7 @@ def test_nothing_flows_where_the_weight_is_zero() -> None:
     """Not even from a log-probability of -inf, which a masked vocabulary can give to a token of the prompt."""
     log_probs = torch.tensor([[-1.0, -math.inf]], requires_grad=True)
     weights = torch.tensor([[1.0, 0.0]])
-    loss, _ = policy_loss(log_probs, torch.tensor([[-1.0, 0.0]]), torch.tensor([1.0]), weights, denominator=1.0, **CLIP)
+    loss, _ = policy_loss(log_probs, torch.tensor([[-1.0, 0.0]]), torch.ones(1, 2), weights, denominator=1.0, **CLIP)
     loss.backward()  # type: ignore[no-untyped-call]
     assert loss.item() == -1.0
     assert log_probs.grad is not None
@@ -90,7 +89,7 @@ def test_nothing_flows_where_the_weight_is_zero() -> None:
 def test_micro_batches_add_up_under_a_common_denominator() -> None:
     torch.manual_seed(0)
     now, old = torch.randn(6, 9), torch.randn(6, 9)
-    advantages, weights = torch.randn(6), torch.rand(6, 9)
+    advantages, weights = torch.randn(6, 9), torch.rand(6, 9)
     whole, _ = policy_loss(now, old, advantages, weights, denominator=weights.sum(), **CLIP)
     parts = [
         policy_loss(now[rows], old[rows], advantages[rows], weights[rows], denominator=weights.sum(), **CLIP)[0]
@@ -147,7 +146,7 @@ def _reference_loss(record: dict[str, Any], weighted: bool) -> tuple[float, Tens
     loss, metrics = policy_loss(
         now,
         torch.tensor(record["old_log_prob"]),
-        torch.tensor(record["advantage"]),
+        torch.tensor(record["advantage"])[:, None].expand_as(now),
         weights,
         clip_low=record["clip_low"],
         clip_high=record["clip_high"],

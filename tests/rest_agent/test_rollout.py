@@ -68,7 +68,8 @@ def test_rows_differ_and_some_call_tools(sampled: Any) -> None:
 def test_the_samplers_log_probs_are_the_trainers(sampled: Any) -> None:
     """Left padding, cache, heard tokens and dropped rows on one side; a plain forward pass on the other."""
     _, _, model, rollouts = sampled
-    batch = collate(rollouts, 0, torch.zeros(len(rollouts)), pad([r.loss_mask for r in rollouts]).float())
+    ones = pad([r.loss_mask for r in rollouts]).float()
+    batch = collate(rollouts, 0, ones, ones)
     with torch.no_grad():
         logits, heard = next_token_logits(model, batch)
     found = token_log_probs(logits, batch.token_ids[:, heard:])
@@ -127,6 +128,28 @@ def test_regions_stand_where_tokens_were_sampled(sampled: Any) -> None:
         ]
         names |= {name for text in texts for name in _tool_names(arena) if name in text}
     assert names
+
+
+def test_every_token_knows_its_turn_and_every_turn_its_reward(sampled: Any) -> None:
+    _, arena, _, rollouts = sampled
+    for rollout in rollouts:
+        assert torch.equal(rollout.turns >= 0, rollout.loss_mask)
+        assert sum(rollout.turn_rewards) == pytest.approx(rollout.reward)
+        replies = [ids for was_sampled, ids in _spans(rollout) if was_sampled]
+        record = rollout.trajectory
+        assert record is not None
+        env = arena._take(1)[0]
+        _, info = env.reset(options={"task_id": rollout.task_id})
+        turns, earned = [], [0.0] * len(env.task.turns)
+        for step in record.steps:
+            turns.append(info["turn"])
+            reward, info = env.step(step.action)[1::3]
+            earned[turns[-1]] += reward
+        turns += [info["turn"]] * (len(replies) - len(record.steps))  # a reply that the length cut was never answered
+        expected = [turn for turn, ids in zip(turns, replies, strict=True) for _ in ids]
+        assert rollout.turns[rollout.loss_mask].tolist() == expected
+        assert rollout.turn_rewards == pytest.approx(tuple(earned[: info["turn"] + 1]))
+    assert max(len(rollout.turn_rewards) for rollout in rollouts) == 2
 
 
 def _tool_names(arena: Arena) -> set[str]:
