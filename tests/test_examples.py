@@ -1,12 +1,17 @@
-"""Every example that needs no torch runs, and is short."""
+"""Every example that needs no torch runs, and is short; what ``exact_gradient.py`` shows is exactly true."""
 
 from __future__ import annotations
 
+import runpy
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+import torch
+from torch import Tensor
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
@@ -31,3 +36,73 @@ def test_example_runs(example: Path, tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert "valid" in done.stdout
+
+
+@pytest.fixture(scope="module")
+def exact() -> Any:
+    return SimpleNamespace(**runpy.run_path(str(ROOT / "examples" / "exact_gradient.py")))
+
+
+def _truth(exact: Any, logits: Tensor, reward: Tensor) -> Tensor:
+    """The gradient of the expected reward, by autograd: no score functions."""
+    chance = logits.softmax(dim=1)[exact.PREFIX, exact.REPLIES].prod(dim=1)
+    return torch.autograd.grad(chance @ reward, logits)[0]
+
+
+@pytest.mark.parametrize("habit", [0.0, 2.0, 5.0])
+@pytest.mark.parametrize("baseline", [0.0, 0.3])
+def test_the_plain_estimator_is_unbiased_whatever_the_baseline(habit: float, baseline: float, exact: Any) -> None:
+    logits = exact.policy(habit)
+    mean, *_ = exact.moments(logits, exact.WEIGHTS["plain"], exact.REWARD - baseline)
+    torch.testing.assert_close(mean, _truth(exact, logits, exact.REWARD), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("baseline", [0.0, 0.3])
+def test_weights_known_before_the_token_scale_the_gradient_of_each_prefix(baseline: float, exact: Any) -> None:
+    logits = exact.policy(0.0)
+    truth = _truth(exact, logits, exact.REWARD)
+    for name in ("by position", "by prefix"):
+        weights = exact.WEIGHTS[name]
+        scale = torch.zeros(len(logits), dtype=torch.float64).index_put((exact.PREFIX,), weights.double())
+        mean, *_ = exact.moments(logits, weights, exact.REWARD - baseline)
+        torch.testing.assert_close(mean, scale[:, None] * truth, rtol=0, atol=1e-12)
+        assert (mean - truth).norm() > 0.1 * truth.norm()
+
+
+def test_weights_that_depend_on_what_is_sampled_make_a_gradient_of_equal_rewards(exact: Any) -> None:
+    logits, ones = exact.policy(0.0), torch.ones_like(exact.REWARD)
+    assert _truth(exact, logits, ones).norm() < 1e-12
+    sizes = {name: exact.moments(logits, weights, ones)[0].norm() for name, weights in exact.WEIGHTS.items()}
+    assert sizes.pop("ResT") > 0.1
+    assert all(size < 1e-12 for size in sizes.values())
+
+
+def test_the_bound_holds_for_advantages_of_one_size_and_is_broken_by_rare_success(exact: Any) -> None:
+    # |A| constant: E[A^2 |sum|^2] falls apart into E[A^2] and sums over tokens, whatever the signs.
+    signs = 1 - 2 * exact.REWARD
+    fixed = {name: weights for name, weights in exact.WEIGHTS.items() if name != "ResT"}
+    for habit in (0.0, 2.0, 5.0):
+        for weights in fixed.values():
+            _, variance, bound = exact.moments(exact.policy(habit), weights, signs)
+            assert variance < bound
+    # A^2 large exactly where unlikely tokens were sampled, whose scores are large too.
+    logits = exact.policy(5.0)
+    success = logits.detach().softmax(dim=1)[exact.PREFIX, exact.REPLIES].prod(dim=1) @ exact.REWARD
+    for weights in exact.WEIGHTS.values():
+        _, variance, bound = exact.moments(logits, weights, exact.REWARD - success)
+        assert variance > 5 * bound
+
+
+def test_variance_and_bound_of_a_uniform_policy_by_hand(exact: Any) -> None:
+    # |score|^2 = 1 - 1/3 for every token, and 1 - exp(-H) the same: three tokens, |J|_F^2 = 3.
+    logits = torch.zeros(13, 3, dtype=torch.float64)
+    mean, variance, bound = exact.moments(logits, exact.WEIGHTS["plain"], torch.ones(27, dtype=torch.float64))
+    assert mean.norm() < 1e-12
+    assert variance == pytest.approx(2)
+    assert bound == pytest.approx(6)
+
+
+def test_the_table_of_exact_gradient_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    runpy.run_path(str(ROOT / "examples" / "exact_gradient.py"), run_name="__main__")
+    rows = [line.split() for line in capsys.readouterr().out.splitlines() if line.startswith("  ")]
+    assert [row[0] for row in rows] == ["weights", "plain", "by", "by", "ResT"] * 2
