@@ -125,12 +125,16 @@ def informative(batch: Batch) -> Batch:
 
 
 def micro_batches(batch: Batch, tokens: int) -> list[Batch]:
-    """``batch`` in pieces of at most ``tokens`` tokens, padding included; a longer row is a piece of its own.
+    """``batch`` in pieces of at most ``tokens`` tokens: :func:`split_rows`."""
+    return [batch.rows(torch.tensor(piece)) for piece in split_rows(batch.lengths, tokens)]
+
+
+def split_rows(lengths: Tensor, tokens: int) -> list[list[int]]:
+    """The rows of pieces of at most ``tokens`` tokens, padding included; a longer row is a piece of its own.
 
     Rows go by length, longest first (equal ones in their order), so that little is padded and running out of memory
     happens at once or never.
     """
-    lengths = batch.lengths
     order = torch.argsort(lengths, descending=True, stable=True).tolist()
     pieces: list[list[int]] = []
     for row in order:
@@ -138,7 +142,7 @@ def micro_batches(batch: Batch, tokens: int) -> list[Batch]:
             pieces[-1].append(row)
         else:
             pieces.append([row])
-    return [batch.rows(torch.tensor(piece)) for piece in pieces]
+    return pieces
 
 
 def idle(batch: Batch) -> Batch:
