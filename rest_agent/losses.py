@@ -1,14 +1,11 @@
-"""The policy-gradient loss, and what it needs from a model's logits."""
+"""The policy-gradient loss."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import torch
 from torch import Tensor
 
 _MAX_LOG_RATIO = 20.0
-_CHUNK = 1024  # tokens whose vocabulary distribution is held in float32 at a time
 
 
 def policy_loss(
@@ -65,66 +62,3 @@ def policy_loss(
             "kl": -log_ratio.sum(),
         }
     return total, metrics
-
-
-def token_log_probs(logits: Tensor, ids: Tensor, temperature: float = 1.0) -> Tensor:
-    """The log-probability of each id under its logits divided by ``temperature``.
-
-    Holds no float32 copy of the logits, forward or backward, beyond a few tokens at a time.
-
-    Args:
-        logits: (B, T, V), where ``logits[:, t]`` predicts ``ids[:, t]``: the caller has shifted them.
-        ids: (B, T).
-
-    Returns:
-        (B, T) float32.
-    """
-    result: Tensor = _TokenLogProbs.apply(logits, ids, temperature)  # type: ignore[no-untyped-call]
-    return result
-
-
-def entropy(logits: Tensor, temperature: float = 1.0) -> Tensor:
-    """(B, T) float32: Shannon entropy, in nats, of each distribution of ``logits`` (B, T, V) / ``temperature``.
-
-    A metric: no gradient flows.
-    """
-    values = []
-    for chunk in _chunks(logits.detach().flatten(0, -2)):
-        log_p = torch.log_softmax(chunk.float() / temperature, dim=-1)
-        values.append(-(log_p.exp() * log_p.clamp(min=torch.finfo(torch.float32).min)).sum(dim=-1))
-    return torch.cat(values).reshape(logits.shape[:-1])
-
-
-def _chunks(rows: Tensor) -> tuple[Tensor, ...]:
-    return torch.split(rows, _CHUNK)
-
-
-class _TokenLogProbs(torch.autograd.Function):
-    """Keeps the logits as they are and one number per token; backward makes the softmax again."""
-
-    @staticmethod
-    def forward(ctx: Any, logits: Tensor, ids: Tensor, temperature: float) -> Tensor:
-        flat, chosen = logits.flatten(0, -2), ids.flatten()[:, None]
-        total = torch.cat([torch.logsumexp(chunk.float() / temperature, dim=-1) for chunk in _chunks(flat)])
-        ctx.save_for_backward(logits, ids, total)
-        ctx.temperature = temperature
-        picked = flat.gather(1, chosen)[:, 0].float() / temperature
-        return (picked - total).reshape(ids.shape)
-
-    @staticmethod
-    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, None, None]:
-        logits, ids, total = ctx.saved_tensors
-        gradient = torch.empty_like(logits, memory_format=torch.contiguous_format)
-        rows = zip(
-            _chunks(logits.flatten(0, -2)),
-            _chunks(ids.flatten()[:, None]),
-            _chunks(total[:, None]),
-            _chunks(grad_outputs[0].flatten()[:, None]),
-            _chunks(gradient.flatten(0, -2)),
-            strict=True,
-        )
-        for chunk, chosen, norm, upstream, out in rows:
-            upstream = upstream.float() / ctx.temperature
-            dense = (chunk.float() / ctx.temperature - norm).exp() * -upstream
-            out.copy_(dense.scatter_add_(1, chosen, upstream))
-        return gradient, None, None

@@ -12,6 +12,7 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_token
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
 from rest_agent.config import Config, ConfigError, EnvironmentConfig, ModelConfig
+from rest_agent.logits import check_head
 from rest_agent.regions import TokenText
 from rest_agent.rollout import make_env
 from rest_agent.sampling.cache import supports
@@ -97,10 +98,14 @@ def make(config: Config, resume: Path | None) -> tuple[Any, Any]:
     path = resume or config.model.path
     if path is None:
         tokenizer = train_tokenizer(_corpus(config.environment), config.model.vocabulary)
-        return new_model(config.model, tokenizer), tokenizer
-    model, tokenizer = load(path, config.model.dtype)
+        model = new_model(config.model, tokenizer)
+    else:
+        model, tokenizer = load(path, config.model.dtype)
+    check_head(model)
     if config.model.gradient_checkpointing:
-        model.gradient_checkpointing_enable({"use_reentrant": False})
+        # Older transformers call it gradient_checkpointing_enable.
+        enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
+        enable({"use_reentrant": False})
     return model, tokenizer
 
 

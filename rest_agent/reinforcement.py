@@ -11,9 +11,9 @@ from torch import Tensor
 
 from rest_agent.batch import Batch, Rollout
 from rest_agent.config import RLConfig
-from rest_agent.losses import entropy, policy_loss, token_log_probs
+from rest_agent.logits import score_tokens
+from rest_agent.losses import policy_loss
 from rest_agent.regions import Region
-from rest_agent.sft import next_token_logits
 from rest_agent.weights import region_sums
 
 
@@ -29,21 +29,20 @@ class Tally:
     def loss(self, model: Any, piece: Batch, denominator: float) -> Tensor:
         """The weighted, clipped policy loss of one micro-batch, summed and divided by ``denominator``."""
         rl = self._config
-        logits, heard = next_token_logits(model, piece)
+        log_probs, entropies = score_tokens(model, piece.token_ids, piece.loss_mask, rl.temperature)
         loss, counts = policy_loss(
-            token_log_probs(logits, piece.token_ids[:, heard:], rl.temperature),
-            piece.old_log_probs[:, heard:],
-            piece.advantages[:, heard:],
-            piece.weights[:, heard:],
+            log_probs,
+            piece.old_log_probs,
+            piece.advantages,
+            piece.weights,
             clip_low=rl.clip_low,
             clip_high=rl.clip_high,
             dual_clip=rl.dual_clip,
             denominator=denominator,
         )
         self._sums.update({name: float(value) for name, value in counts.items()} | {"loss": float(loss.detach())})
-        regions = piece.regions[:, heard:]
-        self._entropy += region_sums(entropy(logits, rl.temperature), regions).cpu()
-        self._tokens += region_sums(torch.ones_like(regions, dtype=torch.float32), regions).cpu()
+        self._entropy += region_sums(entropies, piece.regions).cpu()
+        self._tokens += region_sums(torch.ones_like(entropies), piece.regions).cpu()
         return loss
 
     def metrics(self) -> dict[str, float]:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from rest_agent.advantages import group_advantages
-from rest_agent.losses import entropy, policy_loss, token_log_probs
+from rest_agent.losses import policy_loss
 
 DATA = Path(os.environ.get("TOOLUSE_TEST_DATA", Path(__file__).parents[2] / "../shared/data")) / "rest"
 CLIP = {"clip_low": 0.2, "clip_high": 0.3, "dual_clip": 3.0}
@@ -96,38 +96,6 @@ def test_micro_batches_add_up_under_a_common_denominator() -> None:
         for rows in (slice(0, 1), slice(1, 4), slice(4, 6))
     ]
     assert sum(parts).item() == pytest.approx(whole.item(), rel=1e-5)  # type: ignore[union-attr]
-
-
-@pytest.mark.parametrize("temperature", [1.0, 0.7])
-def test_token_log_probs_and_their_gradient(temperature: float) -> None:
-    torch.manual_seed(0)
-    logits = torch.randn(2, 700, 11, requires_grad=True)  # more tokens than are held at a time
-    ids = torch.randint(11, (2, 700))
-    weights = torch.rand(2, 700)
-    expected = torch.log_softmax(logits / temperature, dim=-1).gather(-1, ids[..., None])[..., 0]
-    (gradient,) = torch.autograd.grad((expected * weights).sum(), logits)
-    found = token_log_probs(logits, ids, temperature)
-    torch.testing.assert_close(found, expected)
-    torch.testing.assert_close(torch.autograd.grad((found * weights).sum(), logits)[0], gradient)
-
-
-def test_token_log_probs_of_half_precision_are_float32() -> None:
-    logits = torch.randn(1, 3, 5).to(torch.bfloat16).requires_grad_()
-    found = token_log_probs(logits[:, :-1], torch.tensor([[1, 2]]))
-    found.sum().backward()  # type: ignore[no-untyped-call]
-    assert found.dtype == torch.float32
-    assert logits.grad is not None
-    assert logits.grad.dtype == torch.bfloat16
-    assert logits.grad[:, -1].abs().sum() == 0
-
-
-def test_entropy() -> None:
-    logits = torch.tensor([[[0.0, 0.0, 0.0, 0.0], [0.0, -math.inf, -math.inf, 0.0], [100.0, 0.0, 0.0, 0.0]]])
-    assert entropy(logits).tolist()[0] == pytest.approx([math.log(4), math.log(2), 0.0], abs=1e-6)
-    torch.manual_seed(0)
-    logits = torch.randn(3, 500, 7)
-    expected = torch.distributions.Categorical(logits=logits / 0.5).entropy()  # type: ignore[no-untyped-call]
-    torch.testing.assert_close(entropy(logits, 0.5), expected)
 
 
 @pytest.fixture(scope="module")

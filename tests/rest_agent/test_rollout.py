@@ -12,11 +12,9 @@ from torch import Tensor
 
 from rest_agent.batch import Rollout, collate, pad
 from rest_agent.config import ConfigError
-from rest_agent.losses import token_log_probs
 from rest_agent.regions import Region
 from rest_agent.rollout import Arena, Conversation, Start, make_env
 from rest_agent.sampling.decode import Sampling
-from rest_agent.sft import next_token_logits
 from tooluse_gym import trajectory
 from tooluse_gym.formats import FORMATS
 
@@ -71,11 +69,11 @@ def test_the_samplers_log_probs_are_the_trainers(sampled: Any) -> None:
     ones = pad([r.loss_mask for r in rollouts]).float()
     batch = collate(rollouts, 0, ones, ones)
     with torch.no_grad():
-        logits, heard = next_token_logits(model, batch)
-    found = token_log_probs(logits, batch.token_ids[:, heard:])
-    mask = batch.loss_mask[:, heard:]
-    torch.testing.assert_close(found[mask], batch.old_log_probs[:, heard:][mask], rtol=1e-4, atol=2e-5)
-    assert batch.loss_mask[:, :heard].sum() == 0
+        logits = model(input_ids=batch.token_ids, use_cache=False).logits
+    found = torch.log_softmax(logits[:, :-1], dim=-1).gather(-1, batch.token_ids[:, 1:, None])[..., 0]
+    mask = batch.loss_mask[:, 1:]
+    torch.testing.assert_close(found[mask], batch.old_log_probs[:, 1:][mask], rtol=1e-4, atol=2e-5)
+    assert not batch.loss_mask[:, 0].any()
 
 
 def test_what_was_not_sampled_is_the_templates_own_text(sampled: Any) -> None:
