@@ -73,7 +73,7 @@ def test_official_entries_are_named_one_by_one_and_never_sampled(
     player = players["own"]
     arena = player.arena(dataset=dataset, data_dir=str(DATA), starter=None)
     starts = arena.held_out_tasks("test", 0, 1000)
-    assert len({start.task.id for start in starts}) == len(starts) == 37
+    assert len({start.task.id for start in starts}) == len(starts) == 200
     with pytest.raises(ConfigError, match=r"rl\.max_tokens: the openings of all 5 episodes have 100 tokens or more"):
         evaluate(arena, player.model, replace(CONFIG, rl=RLConfig(max_tokens=100)), "test", 0.0)
     with pytest.raises(ConfigError, match=r"environment\.eval_split: no tasks in 'train'; choose one of test"):
