@@ -115,34 +115,98 @@ class SFTStage:
 
 @dataclass(frozen=True)
 class Ramp:
-    """A number that moves linearly from ``start`` to ``end`` over the run."""
+    """A number that moves from ``start`` to ``end``."""
 
     start: float
     end: float
+    shape: Literal["linear", "cosine", "step", "constant"] = "linear"
+    """``cosine`` begins and ends slowly, ``step`` jumps at the end of the ramp, ``constant`` stays at ``start``."""
+    fraction: float = 1.0
+    """The part of the run after which ``end`` is reached."""
+    updates: int | None = None
+    """Reach ``end`` after so many updates instead, whatever the length of the run."""
 
     def __post_init__(self) -> None:
-        _at_least(0, self, "start", "end")
+        _require(0 < self.fraction <= 1, "fraction", "greater than 0, at most 1", self.fraction)
+        _require(self.updates is None or self.updates >= 1, "updates", "at least 1, or null", self.updates)
 
-    def at(self, progress: float) -> float:
-        """Its value at ``progress`` in [0, 1]."""
-        return self.start + (self.end - self.start) * progress
+    def at(self, progress: float, update: int | None = None) -> float:
+        """Its value at ``progress`` in [0, 1], or after ``update`` updates where the ramp is one of updates."""
+        if self.updates is None:
+            way = progress / self.fraction
+        elif update is None:
+            raise ValueError(f"a ramp over {self.updates} updates needs the number of the update")
+        else:
+            way = update / self.updates
+        way = min(1.0, max(0.0, way))
+        if self.shape != "linear":
+            way = {"cosine": (1 - math.cos(math.pi * way)) / 2, "step": float(way == 1), "constant": 0.0}[self.shape]
+        return self.start + (self.end - self.start) * way
+
+
+@dataclass(frozen=True)
+class EntropyRule:
+    """The paper's weights from measured entropies: w_r = mean beta / beta_r, between ``floor`` and ``cap``.
+
+    beta bounds the variance that a token adds to the gradient; the mean is taken over the policy's tokens, so that 1 is
+    the weight of an average token. The paper does not say how it bounds or smooths weights: these numbers are ours.
+    """
+
+    beta: Literal["variance", "entropy"] = "variance"
+    """1 - exp(-H) or H, of the mean entropy H of a region's tokens, in nats."""
+    floor: float = 0.5
+    cap: float = 2.0
+    name_floor: float = 1.0
+    """The least weight of a tool's name, which keeps a high one."""
+    smoothing: float = 0.9
+    """What is left of an update's tokens in the moving average after one more; 0: only the last update counts."""
+    freeze_after: int | None = None
+    """Updates after which entropies are no longer measured; null: measure to the end."""
+
+    def __post_init__(self) -> None:
+        _positive(self, "floor")
+        _require(self.cap >= self.floor, "cap", f"at least the floor ({self.floor:g})", self.cap)
+        _require(0 <= self.name_floor <= self.cap, "name_floor", f"from 0 to the cap ({self.cap:g})", self.name_floor)
+        _require(0 <= self.smoothing < 1, "smoothing", "at least 0 and less than 1", self.smoothing)
+        frozen = self.freeze_after is None or self.freeze_after >= 1
+        _require(frozen, "freeze_after", "at least 1, or null", self.freeze_after)
 
 
 @dataclass(frozen=True)
 class WeightsConfig:
-    """ResT: the weight of a policy token by what it is, over the progress of the run."""
+    """ResT: the weight of a policy token by what it is, over the run. What is null is as the preset has it."""
 
-    tag: Ramp = Ramp(1.0, 1.0)
-    name: Ramp = Ramp(1.2, 1.2)
-    arguments: Ramp = Ramp(0.6, 1.2)
-    think: Ramp = Ramp(0.6, 1.0)
-    response: Ramp = Ramp(1.0, 1.0)
-    scaffold: Ramp = Ramp(1.0, 1.0)
-    stray: Ramp = Ramp(0.0, 0.0)
-    end: Ramp = Ramp(1.0, 1.0)
+    preset: Literal["structure", "paper", "code", "reference", "uniform"] = "structure"
+    """``structure`` (ours: the published constants, and weight on all that belongs to the format), ``paper`` (weights
+    from measured entropies), ``code`` (the published constants and nothing else), ``reference`` (the published code
+    with its errors, from text; it ignores what follows) or ``uniform`` (GRPO). The numbers: rest_agent/weights.py."""
+    tag: Ramp | None = None
+    """A region's weight; under ``paper``, what is added to its measured weight."""
+    name: Ramp | None = None
+    arguments: Ramp | None = None
+    think: Ramp | None = None
+    response: Ramp | None = None
+    scaffold: Ramp | None = None
+    stray: Ramp | None = None
+    end: Ramp | None = None
     """The end-of-turn token: zero would never reinforce stopping."""
-    uniform: bool = False
-    """Ignore the above and weigh every token 1: plain GRPO."""
+    clip: tuple[float, float] = (0.001, 8.0)
+    """Bounds of a positive weight before its row is normalised."""
+    normalise: Literal["weighted", "policy"] | None = None
+    """A row's weights get the mean 1 over its tokens of positive weight, or over all tokens of the policy."""
+    fallback: Literal["uniform", "zero"] | None = None
+    """What a row without any positive weight gets: 1 on all tokens of the policy, or 0."""
+    entropy: EntropyRule = field(default_factory=EntropyRule)
+    """For ``paper``."""
+
+    def __post_init__(self) -> None:
+        low, high = self.clip
+        _require(0 < low <= high, "clip", "two numbers greater than 0 in order", self.clip)
+        for region in ("tag", "name", "arguments", "think", "response", "scaffold", "stray", "end"):
+            ramp: Ramp | None = getattr(self, region)
+            if ramp is not None and self.preset != "paper":
+                _require(ramp.start >= 0, f"{region}.start", "at least 0", ramp.start)
+                _require(ramp.end >= 0, f"{region}.end", "at least 0", ramp.end)
 
 
 @dataclass(frozen=True)
@@ -297,7 +361,9 @@ def _put(tree: dict[str, Any], key: str, value: Any) -> None:
         if isinstance(node, list):
             node = node[_index(node, parent, key)]
         elif isinstance(node, dict):
-            node = node.setdefault(parent, {})
+            if node.get(parent) is None:  # a group that the defaults leave out
+                node[parent] = {}
+            node = node[parent]
         else:
             raise ConfigError(f"override {key}: {parent} is not in a group of keys")
     if isinstance(node, list):
@@ -328,6 +394,9 @@ def from_tree(cls: type[T], tree: Any, place: str = "") -> T:
             hint = f"did you mean {prefix}{near[0]}?" if near else f"known keys: {', '.join(hints)}"
             raise ConfigError(f"unknown key {where}; {hint}")
         values[key] = _convert(hints[key], value, where)
+    for required in dataclasses.fields(cls):  # type: ignore[arg-type]
+        if required.name not in values and required.default is required.default_factory is dataclasses.MISSING:
+            raise ConfigError(f"{place}.{required.name} is missing" if place else f"{required.name} is missing")
     try:
         return cls(**values)
     except ConfigError as error:

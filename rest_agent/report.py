@@ -198,7 +198,8 @@ def _about(results: Results, config: Config) -> Iterator[tuple[str, str]]:
     stages = [f"{s.updates} updates of {s.batch} (noise {s.noise:g}, rate {s.learning_rate:g})" for s in config.sft]
     yield "cold start", "; then ".join(stages) or "none"
     rl = config.rl
-    weights = "uniform weights (GRPO)" if rl.weights.uniform else "ResT's token weights"
+    preset = rl.weights.preset
+    weights = "uniform weights (GRPO)" if preset == "uniform" else f"ResT's token weights (`{preset}`)"
     yield "RL", f"{rl.updates} updates of {rl.tasks} tasks x {rl.group} rollouts, rate {rl.learning_rate:g}, {weights}"
     yield "seed", str(config.run.seed)
     yield "code", str(origin.get("git", "unknown"))

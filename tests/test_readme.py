@@ -119,12 +119,13 @@ def test_tables_name_every_format_and_preset() -> None:
 def test_weights_are_the_default() -> None:
     if find_spec("torch") is None:
         pytest.skip("torch is not installed")
-    from rest_agent.config import WeightsConfig
+    from rest_agent.config import Ramp
+    from rest_agent.weights import PRESETS
 
     cells = [cell.strip() for line in README.splitlines() if line.startswith("| `") for cell in line.split("|")]
-    for name, ramp in vars(WeightsConfig()).items():
-        if name == "uniform":
-            continue
+    ramps = {name: value for name, value in vars(PRESETS["structure"]).items() if isinstance(value, Ramp)}
+    assert len(ramps) == 8
+    for name, ramp in ramps.items():
         told = cells[next(i for i, cell in enumerate(cells) if cell.startswith(f"`{name}`")) + 1]
         first, _, last = told.partition(" to ")
         assert (float(first), float(last or first)) == (ramp.start, ramp.end), name

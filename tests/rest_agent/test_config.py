@@ -33,17 +33,17 @@ def test_round_trip_through_yaml() -> None:
     config = Config(
         model=ModelConfig(path="some/model", dtype="bfloat16"),
         sft=(SFTStage(updates=3, noise=0.5, options={"starter": {"turns": 1}}),),
-        rl=RLConfig(dual_clip=None, weights=WeightsConfig(tag=Ramp(0.0, 2.0), uniform=True)),
+        rl=RLConfig(dual_clip=None, weights=WeightsConfig("code", tag=Ramp(0.0, 2.0, updates=9))),
     )
     assert from_tree(Config, yaml.safe_load(yaml.safe_dump(to_tree(config)))) == config
 
 
 def test_a_file_changes_only_what_it_names(tmp_path: Path) -> None:
     path = tmp_path / "run.yaml"
-    path.write_text("rl:\n  learning_rate: 3e-5\n  weights: {uniform: true}\nsft: []\n")
+    path.write_text("rl:\n  learning_rate: 3e-5\n  weights: {preset: uniform}\nsft: []\n")
     config = load(path)
     assert config.sft == ()
-    assert config.rl == RLConfig(learning_rate=3e-5, weights=WeightsConfig(uniform=True))
+    assert config.rl == RLConfig(learning_rate=3e-5, weights=WeightsConfig("uniform"))
     assert config.model == Config().model
 
 
@@ -109,7 +109,16 @@ def test_whole_numbers_become_floats_where_floats_are_wanted() -> None:
         ("rl.temperature=0", "rl.temperature must be greater than 0, got 0.0"),
         ("rl.dual_clip=1", "rl.dual_clip must be greater than 1, or null, got 1.0"),
         ("rl.clip_low=2", "rl.clip_low must be greater than 0, at most 1, got 2.0"),
-        ("rl.weights.tag.start=-1", "rl.weights.tag.start must be at least 0, got -1.0"),
+        ("rl.weights.tag={start: -1, end: 0}", "rl.weights.tag.start must be at least 0, got -1.0"),
+        ("rl.weights.tag.start=1", "rl.weights.tag.end is missing"),
+        ("rl.weights.tag={start: 1, end: 0, updates: 0}", "rl.weights.tag.updates must be at least 1, or null, got 0"),
+        ("rl.weights.tag={start: 1, end: 0, fraction: 0}", "rl.weights.tag.fraction must be greater than 0, at most 1"),
+        ("rl.weights.preset=ours", "rl.weights.preset: expected one of structure, paper, code, reference, uniform"),
+        ("rl.weights.clip=[8, 1]", "rl.weights.clip must be two numbers greater than 0 in order, got (8.0, 1.0)"),
+        ("rl.weights.entropy.floor=3", "rl.weights.entropy.cap must be at least the floor (3), got 2.0"),
+        ("rl.weights.entropy.name_floor=9", "rl.weights.entropy.name_floor must be from 0 to the cap (2), got 9.0"),
+        ("rl.weights.entropy.smoothing=1", "rl.weights.entropy.smoothing must be at least 0 and less than 1, got 1.0"),
+        ("rl.weights.entropy.freeze_after=0", "rl.weights.entropy.freeze_after must be at least 1, or null, got 0"),
         ("sft.1.noise=2", "sft.1.noise must be between 0 and 1, got 2.0"),
         ("model.kv_heads=3", "model.kv_heads must be a divisor of heads (4), got 3"),
         ("optimizer.betas=[1, 1]", "optimizer.betas must be at least 0 and less than 1"),
@@ -145,5 +154,28 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         load(tmp_path / "none.yaml")
 
 
-def test_a_ramp_is_linear_in_progress() -> None:
-    assert [Ramp(0.6, 1.2).at(progress) for progress in (0, 0.5, 1)] == pytest.approx([0.6, 0.9, 1.2])
+def test_a_group_that_is_null_by_default_can_be_filled_in() -> None:
+    changes = ["rl.weights.end.start=0.5", "rl.weights.end.end=2", "rl.weights.preset=code"]
+    assert load(None, changes).rl.weights == WeightsConfig("code", end=Ramp(0.5, 2.0))
+
+
+@pytest.mark.parametrize(
+    ("ramp", "expected"),
+    [
+        (Ramp(0.6, 1.2), [0.6, 0.75, 0.9, 1.2]),
+        (Ramp(1.0, 0.5, fraction=0.5), [1.0, 0.75, 0.5, 0.5]),
+        (Ramp(0.0, 1.0, "cosine"), [0.0, (1 - 0.5**0.5) / 2, 0.5, 1.0]),
+        (Ramp(1.0, 2.0, "step", fraction=0.5), [1.0, 1.0, 2.0, 2.0]),
+        (Ramp(0.7, 9.0, "constant"), [0.7] * 4),
+    ],
+    ids=["linear", "linear over half the run", "cosine", "step", "constant"],
+)
+def test_ramps_over_the_run(ramp: Ramp, expected: list[float]) -> None:
+    assert [ramp.at(progress) for progress in (0, 0.25, 0.5, 1)] == pytest.approx(expected)
+
+
+def test_a_ramp_over_updates_counts_them_whatever_the_run_is() -> None:
+    think = Ramp(0.6, 1.0, updates=200)
+    assert [think.at(1.0, update) for update in (0, 1, 100, 200, 400)] == pytest.approx([0.6, 0.602, 0.8, 1.0, 1.0])
+    with pytest.raises(ValueError, match="200 updates needs the number of the update"):
+        think.at(0.5)
