@@ -90,6 +90,9 @@ def _train(options: argparse.Namespace, command: str) -> int:
     except Interrupted as saved:
         engine.say(f"saved {saved}; continue with: deepspeed train_agent.py --resume {folder}")
         return 130
+    except engine.Diverged as reason:
+        engine.say(f"stopped: {reason}. To go on from the last checkpoint: deepspeed train_agent.py --resume {folder}")
+        return 1
     finally:
         run.close()
     if engine.is_first():

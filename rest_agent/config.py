@@ -259,12 +259,14 @@ class OptimizerConfig:
     max_grad_norm: float = 1.0
     micro_batch_tokens: int = 16384
     """Tokens (padding included) of one forward pass of a rank."""
+    max_skipped: int = 5
+    """A step whose loss or gradient is not finite is skipped; so many in a row end the run."""
 
     def __post_init__(self) -> None:
         _require(all(0 <= beta < 1 for beta in self.betas), "betas", "at least 0 and less than 1", self.betas)
         _at_least(0, self, "weight_decay")
         _positive(self, "max_grad_norm")
-        _at_least(1, self, "micro_batch_tokens")
+        _at_least(1, self, "micro_batch_tokens", "max_skipped")
 
 
 @dataclass(frozen=True)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 import os
 import sys
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import deepspeed
 import torch
@@ -150,20 +153,98 @@ def _optimizer(model: Any, config: OptimizerConfig, settings: Mapping[str, Any])
     return torch.optim.AdamW(model.parameters(), **options)
 
 
-def update(engine: Any, micro_batches: Sequence[Item], forward: Forward[Item], learning_rate: float) -> float:
-    """One optimizer step over all micro-batches; the gradient norm before clipping (nan where DeepSpeed keeps none).
+@dataclass(frozen=True)
+class Step:
+    """What became of an optimizer step; the same on all ranks."""
+
+    norm: float
+    """Of the gradient, before clipping; nan where the step was skipped."""
+    not_finite: Literal["loss", "gradient"] | None = None
+    """Why it was skipped. Weights and the optimizer's moments are then as they were."""
+
+
+def update(engine: Any, micro_batches: Sequence[Item], forward: Forward[Item], learning_rate: float) -> Step:
+    """One optimizer step over all micro-batches, or none if the loss or the gradient of any rank is not finite.
 
     Every rank must bring the same number of micro-batches. DeepSpeed averages gradients over ranks.
     """
     for group in engine.optimizer.param_groups:
         group["lr"] = learning_rate
     engine.train()
+    finite = torch.ones((), dtype=torch.bool, device=engine.device)
     for number, item in enumerate(micro_batches):
         engine.set_gradient_accumulation_boundary(number == len(micro_batches) - 1)
-        engine.backward(forward(engine, item))
+        loss = forward(engine, item)
+        finite &= loss.isfinite()
+        # An infinite loss can have finite gradients. Its product with nan has none, and neither has any rank's average.
+        engine.backward(loss * torch.where(loss.isfinite(), 1.0, float("nan")))
+        if engine.is_gradient_accumulation_boundary() and not hasattr(engine.optimizer, "overflow"):
+            return _plain_step(engine, finite)
         engine.step()
-    norm = engine.get_global_grad_norm()
-    return float("nan") if norm is None else float(norm)
+    if engine.optimizer.overflow:
+        return _skipped(finite)
+    return Step(float(engine.get_global_grad_norm()))
+
+
+def _plain_step(engine: Any, finite: Tensor) -> Step:
+    """The step of a plain torch optimizer (ZeRO stage 0 in float32), for which DeepSpeed checks nothing."""
+    gradients = [value.grad for value in engine.module.parameters() if value.grad is not None]
+    norm = float(torch.nn.utils.get_total_norm(gradients))
+    if math.isfinite(norm):
+        engine.step()
+        return Step(norm)
+    engine.optimizer.zero_grad(set_to_none=True)
+    return _skipped(finite)
+
+
+def _skipped(finite: Tensor) -> Step:
+    return Step(float("nan"), "gradient" if all(gather(bool(finite))) else "loss")
+
+
+class Diverged(RuntimeError):  # noqa: N818 (it says what happened)
+    """Step after step had a loss or a gradient that is not finite."""
+
+
+class Skips:
+    """Counts skipped steps, and ends a run that skips one after the other.
+
+    A gradient that overflows in float16 is no sign of trouble: DeepSpeed lowers the scale of the loss and tries again,
+    and gives up by itself once it cannot.
+    """
+
+    def __init__(self, config: Config):
+        self._most = config.optimizer.max_skipped
+        self._dtype = config.model.dtype
+        self._norms: deque[float] = deque(maxlen=5)
+        self._in_a_row = 0
+        self._new = 0
+
+    def count(self, step: Step, learning_rate: float) -> None:
+        """Take note of a step.
+
+        Raises:
+            Diverged: it is the last of ``optimizer.max_skipped`` in a row. Nothing is saved: the last checkpoint is
+                from before, and one written now might replace the last good one.
+        """
+        if step.not_finite is None:
+            self._norms.append(step.norm)
+            self._in_a_row = 0
+            return
+        self._new += 1
+        self._in_a_row += not (self._dtype == "float16" and step.not_finite == "gradient")
+        if self._in_a_row == self._most:
+            norms = ", ".join(f"{norm:.3g}" for norm in self._norms) or "none"
+            raise Diverged(
+                f"the last {self._most} optimizer steps were skipped because their loss or gradient is not finite (the "
+                f"last: the {step.not_finite}); learning rate {learning_rate:.3g}, {self._dtype}, gradient norms of "
+                f"the last steps made: {norms}. If these grow, lower the learning rate or optimizer.max_grad_norm; if "
+                "there are none, look at the model's weights and at the rewards"
+            )
+
+    def metrics(self) -> dict[str, float]:
+        """``updates_skipped``: how many since it was last asked."""
+        new, self._new = self._new, 0
+        return {"updates_skipped": float(new)}
 
 
 class Sampler:

@@ -89,6 +89,7 @@ class Run:
             self.arena.sample_tasks(config.environment.train_split, 0, 1)
         self.record = _record(config, command, folder)
         self.log = RunLog(folder if self.rank == 0 else None, tensorboard=config.run.tensorboard)
+        self.skips = engine.Skips(config)
         self._interrupted = False
 
     # The recipe
@@ -123,9 +124,10 @@ class Run:
                 return losses[-1]
 
             rate = stage.learning_rate * _schedule(update, stage.updates, stage.warmup, stage.final_rate)
-            norm = engine.update(self.engine, self._micro_batches(batch), forward, rate)
+            norm = self._step(self._micro_batches(batch), forward, rate)
             loss = self._mean_over_ranks(torch.stack(losses).detach().sum())
-            self._report(phase, update, {"loss": loss, "grad_norm": norm, "learning_rate": rate})
+            figures = {"loss": loss, "grad_norm": norm, "learning_rate": rate}
+            self._report(phase, update, figures | self.skips.metrics())
 
     def reinforce(self) -> None:
         """ResT over GRPO: rollouts in groups, advantages within the group, weights by what a token is."""
@@ -170,8 +172,14 @@ class Run:
                 def forward(model: Any, piece: Batch, denominator: float = denominator) -> Tensor:
                     return tally.loss(model, piece.to(self.device), denominator)
 
-                norm = engine.update(self.engine, self._micro_batches(informative(part), batch), forward, rate)
-        return {"grad_norm": norm} | tally.metrics()
+                norm = self._step(self._micro_batches(informative(part), batch), forward, rate)
+        return {"grad_norm": norm} | self.skips.metrics() | tally.metrics()
+
+    def _step(self, micro_batches: list[Batch], forward: engine.Forward[Batch], rate: float) -> float:
+        """An optimizer step, and the norm of its gradient."""
+        step = engine.update(self.engine, micro_batches, forward, rate)
+        self.skips.count(step, rate)
+        return step.norm
 
     # Evaluation and record
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -151,10 +152,72 @@ def test_gradients_are_clipped_and_their_norm_is_told(folders: Any, process_grou
     before = {name: value.detach().clone() for name, value in model.named_parameters()}
     settings = {"optimizer": {"type": "SGD", "params": {"lr": 1.0}}, "zero_allow_untested_optimizer": True}
     running, _ = engine.make_engine(model, _config(max_grad_norm=0.01), {"zero_optimization": {"stage": 1}, **settings})
-    norm = engine.update(running, [IDS], _loss, 1.0)
+    norm = engine.update(running, [IDS], _loss, 1.0).norm
     assert norm > 0.01
     moved = sum(float((value - before[name]).square().sum()) for name, value in engine.state_dict(running).items())
     assert moved**0.5 == pytest.approx(0.01, rel=1e-3)
+
+
+def _loss_with(trouble: str | None) -> engine.Forward[Tensor]:
+    """The loss of the first row fails in the way of ``trouble``."""
+
+    def forward(model: Any, ids: Tensor) -> Tensor:
+        loss = _loss(model, ids)
+        if trouble is None or ids[0, 0] != IDS[0, 0]:
+            return loss
+        if trouble == "gradient":  # that of sqrt at 0
+            return loss + (loss - loss.detach()).abs().sqrt()
+        return loss.detach() * float(trouble) + loss * (trouble == "nan")  # an infinite constant has no gradient
+
+    return forward
+
+
+@pytest.mark.parametrize(
+    ("dtype", "trouble"),
+    [("float32", "nan"), ("float32", "inf"), ("float32", "gradient"), ("bfloat16", "gradient")],
+    ids=lambda value: value,
+)
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_step_that_is_not_finite_is_skipped_and_leaves_nothing_behind(
+    stage: int, dtype: Any, trouble: str, folders: Any, process_group: Any
+) -> None:
+    """Not in the weights, nor in the optimizer, nor in what gradients were gathered."""
+    rows = IDS.tensor_split(3)
+    running, _ = _engine(folders["qwen"], stage, dtype)
+    other, _ = _engine(folders["qwen"], stage, dtype)
+    for troubles in (None, trouble, None, trouble, trouble, None):
+        step = engine.update(running, rows, _loss_with(troubles), 1e-2)
+        if troubles is None:
+            assert step == engine.update(other, rows, _loss, 1e-2)
+            assert step.not_finite is None
+        else:
+            assert step.not_finite == ("gradient" if trouble == "gradient" else "loss")
+            assert math.isnan(step.norm)
+        expected = engine.state_dict(other)
+        assert all(torch.equal(value, expected[name]) for name, value in engine.state_dict(running).items())
+
+
+def test_steps_skipped_are_counted_and_so_many_in_a_row_end_the_run() -> None:
+    skips = engine.Skips(_config(max_skipped=3))
+    bad = engine.Step(math.nan, "gradient")
+    for step in (bad, bad, engine.Step(12.5), engine.Step(40.25), bad, bad):
+        skips.count(step, 1e-3)
+    assert skips.metrics() == {"updates_skipped": 4}
+    assert skips.metrics() == {"updates_skipped": 0}
+    with pytest.raises(
+        engine.Diverged, match=r"last 3 .*the last: the loss.* rate 0\.01, float32, .* 12\.5, 40\.2\. If"
+    ):
+        skips.count(engine.Step(math.nan, "loss"), 1e-2)
+
+
+def test_gradients_that_overflow_in_float16_do_not_end_the_run() -> None:
+    skips = engine.Skips(_config("float16", max_skipped=2))
+    for _ in range(20):
+        skips.count(engine.Step(math.nan, "gradient"), 1e-3)
+    assert skips.metrics() == {"updates_skipped": 20}
+    skips.count(engine.Step(math.nan, "loss"), 1e-3)
+    with pytest.raises(engine.Diverged):
+        skips.count(engine.Step(math.nan, "loss"), 1e-3)
 
 
 def test_deepspeeds_own_optimizer_is_used_as_it_is_but_for_the_rate(folders: Any, process_group: Any) -> None:
