@@ -1,8 +1,8 @@
-"""``curves.png``: a run at a glance."""
+"""``curves.png``: a run at a glance; ``diagnostics.png``: what the token weights did to its updates."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from rest_agent.metrics import Record, wilson
 from rest_agent.results import Results
 
 CURVES_NAME = "curves.png"
+DIAGNOSTICS_NAME = "diagnostics.png"
 _SMOOTHING = 0.8  # of the bold line in a noisy panel; the thin one is what was measured
 _STYLE: Any = {
     "font.size": 9,
@@ -53,15 +54,59 @@ def draw(records: Sequence[Record], results: Results, path: Path) -> bool:
         panels.append(partial(_cold_start, records=cold))
     if rl:
         panels.append(partial(_rewards, records=rl, validation=validation))
-        panels.append(partial(_lengths, records=rl))
+        lengths = {"tokens": ("whole episode", "#999999"), "tokens_policy": ("the policy's", "#0072B2")}
+        panels.append(partial(_lines, records=rl, lines=lengths, title="tokens per episode", bottom=0))
         for prefix, title in (("entropy/", "entropy by region (nats)"), ("weight/", "share of the weight by region")):
             if any(name.startswith(prefix) for record in rl for name in record.values):
                 panels.append(partial(_regions, records=rl, prefix=prefix, title=title))
     if results.modes:
         panels.append(partial(_evaluations, results=results))
+    return _write(panels, path)
+
+
+def draw_diagnostics(records: Sequence[Record], path: Path) -> bool:
+    """Draw what ``diagnostics.py`` measured, and the share of rows that nothing could be learned from.
+
+    Returns:
+        Whether anything was measured; if not, no file is written.
+    """
+    rl = [record for record in records if record.stage == "rl"]
+    measured = [record for record in rl if "seconds_diagnostics" in record.values]
+    if not measured:
+        return False
+    changes = [Record(one.stage, one.update, one.seconds, entropy_changes(one.values)) for one in measured]
+    plot = partial(_lines, records=rl)
+    spikes = {"control/change_max": ("largest", "#D55E00"), "control/change_mean": ("mean", "#0072B2")}
+    rows = {
+        "rows_without_weight": ("no weight of their own", "#D55E00"),
+        "rows_without_advantage": ("no advantage", "#999999"),
+    }
+    panels: list[Callable[[Axes], None]] = [
+        partial(_regions, records=changes, prefix="", title="change of entropy in an update (nats)"),
+        partial(plot, lines=_both("gradient/variance"), title="variance of the gradient", scale="log"),
+        partial(plot, lines=_both("gradient/noise"), title="variance / squared length of the gradient", bottom=0),
+        partial(plot, lines={"gradient/cosine": ("", "#0072B2")}, title="cosine of weighted and plain gradient"),
+        partial(plot, lines=spikes, title="|change of log p| of a tag token in an update", scale="symlog", bottom=0),
+        partial(plot, lines=rows, title="share of rows", bottom=0),
+    ]
+    return _write(panels, path)
+
+
+def entropy_changes(values: Mapping[str, float]) -> dict[str, float]:
+    """Entropy after - before an update, by region."""
+    prefix = "entropy_after/"
+    after = {name.removeprefix(prefix): value for name, value in values.items() if name.startswith(prefix)}
+    return {region: value - values[f"entropy/{region}"] for region, value in after.items()}
+
+
+def _both(name: str) -> dict[str, tuple[str, str]]:
+    return {name: ("weighted", "#0072B2"), f"{name}_plain": ("plain", "#999999")}
+
+
+def _write(panels: Sequence[Callable[[Axes], None]], path: Path) -> bool:
+    """Write a figure of ``panels``; False, and no file, without any."""
     if not panels:
         return False
-
     with mpl.rc_context(_STYLE):
         columns = min(3, len(panels))
         rows = -(-len(panels) // columns)
@@ -106,22 +151,30 @@ def _rewards(axes: Axes, records: Sequence[Record], validation: Sequence[Record]
     axes.legend()
 
 
-def _lengths(axes: Axes, records: Sequence[Record]) -> None:
-    for name, label, colour in (
-        ("tokens", "whole episode", "#999999"),
-        ("tokens_policy", "the policy's", "#0072B2"),
-    ):
+def _lines(
+    axes: Axes,
+    records: Sequence[Record],
+    lines: Mapping[str, tuple[str, str]],
+    title: str,
+    scale: str = "linear",
+    bottom: float | None = None,
+) -> None:
+    """``lines``: label and colour by name; a label of "" is left to the title."""
+    for name, (label, colour) in lines.items():
         _noisy(axes, *_series(records, name), label=label, colour=colour)
-    axes.set(title="RL: tokens per episode", xlabel="update")
-    axes.set_ylim(bottom=0)
-    axes.legend()
+    axes.set(title=f"RL: {title}", xlabel="update")
+    axes.set_yscale(scale, **({"linthresh": 1e-3} if scale == "symlog" else {}))
+    axes.set_ylim(bottom=bottom)
+    if axes.get_legend_handles_labels()[1]:
+        axes.legend()
 
 
 def _regions(axes: Axes, records: Sequence[Record], prefix: str, title: str) -> None:
     for region, colour in _REGION_COLOURS.items():
         _noisy(axes, *_series(records, prefix + region), label=region, colour=colour)
     axes.set(title=f"RL: {title}", xlabel="update")
-    axes.set_ylim(0, 1.35 * axes.get_ylim()[1])  # room for the legend
+    low, high = 0.0 if prefix else axes.get_ylim()[0], axes.get_ylim()[1]
+    axes.set_ylim(low, high + 0.35 * (high - low))  # room for the legend
     axes.legend(ncols=2)
 
 

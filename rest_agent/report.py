@@ -1,4 +1,4 @@
-"""``report.md`` and ``curves.png``: what a run did, for a colleague who was not there. In short, for a terminal, too.
+"""``report.md`` and its figures: what a run did, for a colleague who was not there. In short, for a terminal, too.
 
 Everything comes from the run's folder: ``results.json`` (its form: ``results.py``), ``config.yaml``, ``metrics.jsonl``,
 ``evaluations/<stage>-<mode>.jsonl`` (trajectories) and ``checkpoints/``.
@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from rest_agent.config import Config, load, to_tree
-from rest_agent.curves import CURVES_NAME, draw
+from rest_agent.curves import CURVES_NAME, DIAGNOSTICS_NAME, draw, draw_diagnostics
 from rest_agent.metrics import LOG_NAME, Difference, Record, read_log
 from rest_agent.provenance import provenance
 from rest_agent.results import Results, Score, change, read_results
@@ -30,7 +30,7 @@ _HEAD = ("stage", "decoding", "solved", "rate", "95 % interval", "reward", "chan
 
 
 def write(folder: str | Path) -> Path:
-    """Write ``report.md`` and ``curves.png`` into a run's folder; the report's path.
+    """Write ``report.md`` and its figures into a run's folder; the report's path.
 
     Raises:
         ValueError: a file in the folder does not have its form.
@@ -40,6 +40,7 @@ def write(folder: str | Path) -> Path:
     results, config = read_results(folder), load(folder / "config.yaml")
     records = read_log(folder) if (folder / LOG_NAME).exists() else []
     drawn = draw(records, results, folder / CURVES_NAME)
+    draw_diagnostics(records, folder / DIAGNOSTICS_NAME)
     checkpoints = sorted((folder / "checkpoints").glob("step-*"))
     text = markdown(
         results,
@@ -47,7 +48,7 @@ def write(folder: str | Path) -> Path:
         folder=_shown(folder),
         checkpoint=_shown(checkpoints[-1]) if checkpoints else None,
         samples=_samples(folder, results),
-        sampling_seconds=_sampling_seconds(records),
+        records=records,
         curves=drawn,
     )
     path = folder / REPORT_NAME
@@ -79,7 +80,7 @@ def markdown(
     folder: str,
     checkpoint: str | None = None,
     samples: Sequence[tuple[str, Trajectory]] = (),
-    sampling_seconds: float | None = None,
+    records: Sequence[Record] = (),
     curves: bool = True,
 ) -> str:
     """The report's text. ``folder`` and ``checkpoint`` are paths as the reader will type them."""
@@ -89,8 +90,9 @@ def markdown(
     parts += _kinds(results)
     if curves:
         parts += [f"![Curves of the run]({CURVES_NAME})"]
+    parts += _diagnostics([record for record in records if "seconds_diagnostics" in record.values])
     parts += ["## What was trained", _table(("", ""), _about(results, config))]
-    parts += ["## Time", _table(("phase", "updates", "time"), _times(results, sampling_seconds))]
+    parts += ["## Time", _table(("phase", "updates", "time"), _times(results, records))]
     if samples:
         parts.append("## Episodes")
     for title, episode in samples:
@@ -207,11 +209,42 @@ def _about(results: Results, config: Config) -> Iterator[tuple[str, str]]:
     yield "machine", str(origin.get("machine", "unknown"))
 
 
-def _times(results: Results, sampling_seconds: float | None) -> Iterator[tuple[str, str, str]]:
+def _diagnostics(measured: Sequence[Record]) -> Iterator[str]:
+    """What the token weights did to the updates that were measured."""
+    if not measured:
+        return
+    regions = [name for name in measured[0].values if name.startswith("entropy/")]
+    names = {
+        "gradient/cosine": "cosine of weighted and plain gradient",
+        "gradient/noise": "variance / squared length of the gradient, weighted",
+        "gradient/noise_plain": "variance / squared length of the gradient, plain",
+        "control/change_mean": "change of a tag token's log-probability in an update: mean size",
+        "control/change_max": "change of a tag token's log-probability in an update: largest size",
+        "rows_without_weight": "share of rows without a weight of their own",
+        **{name: f"entropy, {name.removeprefix('entropy/')} (nats)" for name in regions},
+    }
+    series = {name: [one.values[name] for one in measured if name in one.values] for name in names}
+    rows = [
+        (names[name], *(f"{value:.3g}" for value in (found[0], found[-1], sum(found) / len(found), max(found))))
+        for name, found in series.items()
+        if found
+    ]
+    yield "## What the token weights did"
+    yield (
+        f"Measured at {len(measured)} updates, over all sampled tokens, before the update's optimizer steps and after; "
+        "gradients at the model's head. Definitions: `rest_agent/diagnostics.py`."
+    )
+    yield _table(("", "first", "last", "mean", "highest"), rows)
+    yield f"![What the token weights did]({DIAGNOSTICS_NAME})"
+
+
+def _times(results: Results, records: Sequence[Record]) -> Iterator[tuple[str, str, str]]:
     for phase, seconds in results.seconds.items():
         yield phase, str(results.updates.get(phase, "")), _duration(seconds)
-        if phase == "rl" and sampling_seconds is not None:
-            yield "rl: of this, sampling", "", _duration(sampling_seconds)
+        for part in ("sampling", "diagnostics"):
+            found = [one.values[f"seconds_{part}"] for one in records if f"seconds_{part}" in one.values]
+            if phase == "rl" and found:
+                yield f"rl: of this, {part}", str(len(found)), _duration(sum(found))
     yield "together", "", _duration(sum(results.seconds.values()))
 
 
@@ -221,11 +254,6 @@ def _duration(seconds: float) -> str:
     if hours:
         return f"{hours} h {minutes} min"
     return f"{minutes} min {rest} s" if minutes else f"{seconds:.1f} s"
-
-
-def _sampling_seconds(records: Sequence[Record]) -> float | None:
-    found = [record.values["seconds_sampling"] for record in records if "seconds_sampling" in record.values]
-    return sum(found) if found else None
 
 
 def _samples(folder: Path, results: Results) -> list[tuple[str, Trajectory]]:

@@ -12,7 +12,7 @@ import yaml
 
 from rest_agent import report
 from rest_agent.config import Config, to_tree
-from rest_agent.curves import draw
+from rest_agent.curves import draw, draw_diagnostics, entropy_changes
 from rest_agent.metrics import RunLog
 from rest_agent.provenance import git_state, provenance
 from rest_agent.results import Results, Score, change, read_results
@@ -48,6 +48,21 @@ RESULTS = {
     "notes": ["trained on the test file"],
 }
 
+MEASURED = {
+    "entropy/think": 0.25,
+    "entropy/tag": 0.125,
+    "entropy_after/think": 0.2,
+    "entropy_after/tag": 0.15,
+    "gradient/variance": 1e-4,
+    "gradient/variance_plain": 2e-4,
+    "gradient/noise": 0.5,
+    "gradient/noise_plain": 0.75,
+    "control/change_mean": 0.01,
+    "control/change_max": 2.0,
+    "control/ratio_max": 7.4,
+    "rows_without_weight": 0.0625,
+}
+
 
 def _episode(task: str, verdict: Verdict | None) -> Trajectory:
     steps = (Step("```\nls()\n```", (tool_result("ls", "notes.txt"),), 0.25), Step("One file.", (), 0.5))
@@ -71,6 +86,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             log.write(
                 "rl", update, {"entropy/think": 0.3, "weight/think": 1.0, "seconds_sampling": 600, "x": float("nan")}
             )
+        for update in (0, 4):
+            log.write("rl", update, {**MEASURED, "gradient/cosine": 0.9 - 0.1 * update, "seconds_diagnostics": 1.5})
         log.write("validation", 4, {"success": 0.5, "n": 32})
     failed = _episode("task-7", Verdict(False, "instance_state_mismatch", 1, {"Files": ["root"]}))
     solved = _episode("task-9", Verdict(True))
@@ -97,8 +114,16 @@ def test_the_report_says_what_a_colleague_would_ask(folder: Path) -> None:
         "a \\| machine",
         "| sft0 | 120 | 1 min 1 s |",
         "| rl | 60 | 1 h 2 min |",
-        "| rl: of this, sampling |  | 50 min 0 s |",
+        "| rl: of this, sampling | 5 | 50 min 0 s |",
+        "| rl: of this, diagnostics | 2 | 3.0 s |",
         "| evaluation |  | 9.5 s |",
+        "Measured at 2 updates, over all sampled tokens",
+        "| cosine of weighted and plain gradient | 0.9 | 0.5 | 0.7 | 0.9 |",
+        "| variance / squared length of the gradient, weighted | 0.5 | 0.5 | 0.5 | 0.5 |",
+        "| change of a tag token's log-probability in an update: largest size | 2 | 2 | 2 | 2 |",
+        "| share of rows without a weight of their own | 0.0625 | 0.0625 | 0.0625 | 0.0625 |",
+        "| entropy, think (nats) | 0.25 | 0.25 | 0.25 | 0.25 |",
+        "](diagnostics.png)",
         "### Solved after RL, greedy",
         "Task `task-9`, reward 0.750. Every turn is right.",
         "### Failed after RL, greedy",
@@ -121,7 +146,21 @@ def test_a_fence_is_longer_than_any_inside(folder: Path) -> None:
 def test_curves_are_drawn(folder: Path) -> None:
     report.write(folder)
     assert (folder / "curves.png").read_bytes().startswith(b"\x89PNG")
+    assert (folder / "diagnostics.png").read_bytes().startswith(b"\x89PNG")
     assert "](curves.png)" in (folder / "report.md").read_text()
+
+
+def test_entropy_changes_are_after_less_before() -> None:
+    assert entropy_changes(MEASURED) == pytest.approx({"think": -0.05, "tag": 0.025})
+
+
+def test_a_run_without_measurements_has_no_figure_of_them(folder: Path) -> None:
+    (folder / "metrics.jsonl").unlink()
+    with RunLog(folder, tensorboard=False) as log:
+        log.write("rl", 0, {"reward": 0.5, "rows_without_weight": 0.0})
+    text = report.write(folder).read_text(encoding="utf-8")
+    assert "What the token weights did" not in text
+    assert not (folder / "diagnostics.png").exists()
 
 
 def test_a_run_without_rl_log_samples_or_checkpoint_still_has_a_report(folder: Path) -> None:
@@ -138,6 +177,7 @@ def test_a_run_without_rl_log_samples_or_checkpoint_still_has_a_report(folder: P
 
 def test_nothing_to_draw_writes_no_file(tmp_path: Path) -> None:
     assert not draw([], Results(stages={}), tmp_path / "curves.png")
+    assert not draw_diagnostics([], tmp_path / "curves.png")
     assert not (tmp_path / "curves.png").exists()
 
 
