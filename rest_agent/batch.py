@@ -13,7 +13,7 @@ from tooluse_gym.trajectory import Trajectory
 
 @dataclass(frozen=True)
 class Rollout:
-    """One token sequence of an episode, exactly as sampled."""
+    """The tokens of an episode, exactly as sampled."""
 
     token_ids: Tensor
     """(T,) int64: prompt, the policy's tokens and the environment's."""
@@ -33,6 +33,10 @@ class Rollout:
     valid: bool = False
     """The official verdict: every turn right."""
     truncated: bool = False
+    lost: bool = False
+    """The environment failed, twice: nothing is known of the policy, and the group does without this rollout."""
+    segment_starts: tuple[int, ...] = (0,)
+    """Where each segment begins: a token sequence of its own, as the model must see it."""
     steps: int = 0
     """Assistant messages."""
     calls: int = 0
@@ -67,6 +71,14 @@ class Batch:
     """(B, T) float32, 0 where loss_mask is False."""
     weights: Tensor
     """(B, T) float32, 0 where loss_mask is False."""
+    reference_log_probs: Tensor | None = None
+    """(B, T) float32: those of the frozen reference, 0 where loss_mask is False; None: there is no reference."""
+    values: Tensor | None = None
+    """(B, T) float32: what the critic expected before each token was sampled; None: there is no critic."""
+    targets: Tensor | None = None
+    """(B, T) float32: what it should have expected."""
+    segments: Tensor | None = None
+    """(B, T) int64: the number of each token's segment in its row; None: every row is one (``rest_agent.segments``)."""
 
     def __len__(self) -> int:
         return len(self.token_ids)
@@ -78,12 +90,16 @@ class Batch:
 
     def rows(self, index: Tensor) -> Batch:
         """The rows of ``index`` (numbers or bools), without columns that only hold padding."""
-        chosen = {f.name: getattr(self, f.name)[index] for f in fields(self)}
-        width = int(chosen["attention_mask"].sum(dim=1).max()) if len(chosen["attention_mask"]) else 0
-        return Batch(**{name: value[:, :width] if value.dim() == 2 else value for name, value in chosen.items()})
+        lengths = self.lengths[index]
+        width = int(lengths.max()) if len(lengths) else 0
+        return Batch(**{name: stream[index, :width] for name, stream in self._streams().items()})
 
     def to(self, device: torch.device | str) -> Batch:
-        return Batch(**{f.name: getattr(self, f.name).to(device) for f in fields(self)})
+        return Batch(**{name: stream.to(device) for name, stream in self._streams().items()})
+
+    def _streams(self) -> dict[str, Tensor]:
+        streams = {f.name: getattr(self, f.name) for f in fields(self)}
+        return {name: stream for name, stream in streams.items() if stream is not None}
 
 
 def pad(rows: Sequence[Tensor], value: float = 0) -> Tensor:
@@ -113,15 +129,29 @@ def collate(rollouts: Sequence[Rollout], pad_id: int, advantages: Tensor, weight
         regions=pad([rollout.regions for rollout in rollouts]),
         advantages=advantages,
         weights=weights,
+        segments=_segments(rollouts),
     )
+
+
+def _segments(rollouts: Sequence[Rollout]) -> Tensor | None:
+    if all(len(rollout.segment_starts) == 1 for rollout in rollouts):
+        return None
+    columns = [torch.arange(len(rollout)) for rollout in rollouts]
+    starts = [torch.tensor(rollout.segment_starts) for rollout in rollouts]
+    return pad([torch.bucketize(c, s, right=True) - 1 for c, s in zip(columns, starts, strict=True)])
 
 
 def informative(batch: Batch) -> Batch:
     """The rows that carry a gradient: those with an advantage that is not 0. May be empty.
 
-    The loss's denominator belongs to all rows: sum ``batch.weights`` before leaving any out.
+    The loss's denominator belongs to all rows: take it before leaving any out.
     """
     return batch.rows((batch.advantages != 0).any(dim=1))
+
+
+def sampled(batch: Batch) -> Batch:
+    """The rows in which the policy sampled anything. May be empty."""
+    return batch.rows(batch.loss_mask.any(dim=1))
 
 
 def micro_batches(batch: Batch, tokens: int) -> list[Batch]:
@@ -146,10 +176,11 @@ def split_rows(lengths: Tensor, tokens: int) -> list[list[int]]:
 
 
 def idle(batch: Batch) -> Batch:
-    """The shortest row of ``batch`` with weights of 0.
+    """The shortest row of ``batch`` as if nothing in it had been sampled.
 
     A forward and backward pass on it adds nothing: for a rank that has fewer micro-batches than the others, which all
     have to take part in every collective operation.
     """
     row = batch.rows(torch.argmin(batch.lengths)[None])
-    return replace(row, weights=torch.zeros_like(row.weights))
+    streams = ("loss_mask", "regions", "advantages", "weights")
+    return replace(row, **{name: torch.zeros_like(getattr(row, name)) for name in streams})

@@ -1,15 +1,15 @@
 """Conversations as token ids, under the model's own chat template.
 
 Only what the agent did *not* say is ever tokenised here: the opening, and what follows a reply. The reply itself stays
-the ids that were sampled. A template that rewrites history (Qwen3's drops earlier thoughts) is followed in the opening
-alone: what was said stays as it was said.
+the ids that were sampled. Whether a template that rewrites history (Qwen3's drops earlier thoughts) is followed is the
+caller's choice: :meth:`Chat.continuation` leaves what was said as it was said, :meth:`Chat.opening` renders all of it.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import groupby
 from typing import Any, Literal
 
@@ -39,14 +39,16 @@ _OPEN_THOUGHT = re.compile(rf"{_THINK}\s*\Z")
 class Chat:
     """A tokenizer and its chat template.
 
-    ``end_id`` is the special token with which the template closes a reply. ``reply_prefix`` is text that the generation
-    prompt already puts into the mouth of the model (``<think>`` in some templates): part of the reply, but not sampled.
+    ``end_id`` is the special token with which the template closes a reply; ``end_ids`` are all that end one.
+    ``reply_prefix`` is text that the generation prompt already puts into the mouth of the model (``<think>`` in some
+    templates): part of the reply, but not sampled.
 
     Args:
         tokenizer: a Hugging Face tokenizer.
         show_tools: tools are shown by the template. Otherwise the environment's system message shows them.
         results_as: role of the messages that carry tool results: ``tool``, or ``user`` for templates without it.
         variables: further variables of the template, such as ``enable_thinking``.
+        stops: more tokens that end a reply: those that the model's own settings name (:func:`stop_ids`).
 
     Raises:
         ConfigError: there is no chat template; it does not show tools although it should; it refuses or passes over
@@ -59,6 +61,7 @@ class Chat:
         show_tools: bool,
         results_as: Literal["tool", "user"] = "tool",
         variables: Mapping[str, Any] | None = None,
+        stops: Collection[int] = (),
     ):
         self.tokenizer = tokenizer
         self.show_tools = show_tools
@@ -74,6 +77,7 @@ class Chat:
             )
         after = [self._after_reply(heard) for heard in ([messages.user("go on")], self._probe_results())]
         self.end_id = self._closing_token(after)
+        self.end_ids = frozenset({self.end_id, *stops})
         self.reply_prefix = _opened_thought(self._render(asked, prompt=True))
         if any(_opened_thought(text) != self.reply_prefix for text in after):
             raise ConfigError(
@@ -81,7 +85,7 @@ class Chat:
             )
 
     def opening(self, conversation: Sequence[Message], tools: Sequence[ToolSchema]) -> list[int]:
-        """Ids of the conversation up to the agent's first word."""
+        """Ids of the whole conversation, as the template tells it now, up to the agent's next word."""
         return self._encode(self._render(conversation, tools if self.show_tools else (), prompt=True))
 
     def continuation(self, heard: Sequence[Message], new_tools: Sequence[ToolSchema] = ()) -> list[int]:
@@ -151,6 +155,12 @@ class Chat:
     def _encode(self, text: str) -> list[int]:
         ids: list[int] = self.tokenizer.encode(text, add_special_tokens=False)
         return ids
+
+
+def stop_ids(model: Any) -> frozenset[int]:
+    """The tokens that end a text, by the model's generation settings; none if it has no such settings."""
+    named = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
+    return frozenset(named if isinstance(named, list | tuple) else [] if named is None else [named])
 
 
 def _opened_thought(prompt: str) -> str:

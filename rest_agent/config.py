@@ -19,6 +19,14 @@ import yaml
 
 T = TypeVar("T")
 QUICKSTART = Path(__file__).with_name("quickstart.yaml")
+ALGORITHMS = Path(__file__).with_name("algorithms.yaml")
+Aggregation = Literal["weighted-token-mean", "token-mean", "sequence-mean", "constant"]
+
+_TRUNCATES = (
+    "replies are sampled from the whole distribution; under truncation a token has another probability "
+    "than the one that the trainer computes its gradient for"
+)
+_REFUSED = dict.fromkeys(("top_p", "top_k", "min_p"), _TRUNCATES)
 
 
 class ConfigError(ValueError):
@@ -91,11 +99,21 @@ class EnvironmentConfig:
 
 @dataclass(frozen=True)
 class SFTStage:
-    """Supervised updates on demonstrations of one kind."""
+    """Supervised updates on examples of one kind."""
 
     updates: int = 100
     batch: int = 48
-    """Demonstrations per update, over all ranks."""
+    """Examples per update, over all ranks."""
+    kind: Literal["sft", "tsft", "rsft"] = "sft"
+    """``tsft`` weighs tokens of tool calls more, ``rsft`` those of reasoning; the paper's baselines."""
+    emphasis: float = 2.0
+    """How many times as much, under ``tsft`` and ``rsft``."""
+    source: Literal["demonstrations", "rejection"] = "demonstrations"
+    """``rejection``: for each task, the best of several rollouts of the policy itself."""
+    samples: int = 8
+    """``rejection``: rollouts per task."""
+    least: float = 1.0
+    """``rejection``: the reward below which not even the best is imitated."""
     learning_rate: float = 3e-3
     """The highest: it rises to it over ``warmup`` updates, then falls on a cosine to ``final_rate`` of it."""
     warmup: int = 10
@@ -108,8 +126,8 @@ class SFTStage:
 
     def __post_init__(self) -> None:
         _at_least(0, self, "updates")
-        _at_least(1, self, "batch")
-        _positive(self, "learning_rate")
+        _at_least(1, self, "batch", "samples")
+        _positive(self, "learning_rate", "emphasis")
         _require(0 <= self.noise <= 1, "noise", "between 0 and 1", self.noise)
 
 
@@ -210,9 +228,114 @@ class WeightsConfig:
 
 
 @dataclass(frozen=True)
-class RLConfig:
-    """ResT over GRPO."""
+class AdvantageConfig:
+    """Whose merit a reward is: rest_agent/credit.py and rest_agent/advantages.py."""
 
+    credit: Literal["outcome", "terms", "turns", "critic"] = "outcome"
+    """``outcome``: the rollout's reward goes to all its tokens (GRPO). ``terms``: so does each of the reward's terms,
+    made relative to the group by itself (GDPO). ``turns``: a turn gets what it and those after it earned. ``critic``:
+    GAE over tokens, with a model that predicts returns (PPO)."""
+    leave_one_out: bool = False
+    """Compare with the mean of the group's other rollouts (RLOO) instead of that of all."""
+    scale_by_std: bool = True
+    """Divide by the standard deviation of the group; without it Dr. GRPO."""
+    term_weights: Mapping[str, float] = field(default_factory=dict)
+    """``terms``: how much a term's advantage counts; 1 for those that are not named."""
+    discount: float = 1.0
+    """``turns``: per turn; ``critic``: per token."""
+    trace: float = 0.95
+    """``critic``: GAE's lambda."""
+
+    def __post_init__(self) -> None:
+        for name, weight in self.term_weights.items():
+            _number(weight, f"term_weights.{name}")
+        for key in ("discount", "trace"):
+            _require(0 <= getattr(self, key) <= 1, key, "between 0 and 1", getattr(self, key))
+
+
+@dataclass(frozen=True)
+class LossConfig:
+    """The loss of a token, and how those of an update become one: rest_agent/losses.py, rest_agent/aggregation.py."""
+
+    ratio: Literal["token", "sequence"] = "token"
+    """Of which probabilities now and then the clipped ratio is: the token's, or its whole rollout's (GSPO)."""
+    clip_low: float = 0.2
+    clip_high: float = 0.2
+    dual_clip: float | None = 3.0
+    """Bound on the loss of a token of negative advantage, in advantages; null: none."""
+    aggregation: Aggregation | None = None
+    """null: the one that belongs to ``weights.preset``."""
+    constant: int | None = None
+    """Tokens that ``constant`` divides by; null: max_tokens."""
+    entropy: float = 0.0
+    """Coefficient of the bonus for the entropy of the policy, mean over its tokens as ``aggregation`` has it."""
+
+    def __post_init__(self) -> None:
+        _positive(self, "clip_high")
+        _require(0 < self.clip_low <= 1, "clip_low", "greater than 0, at most 1", self.clip_low)
+        bounded = self.dual_clip is None or self.dual_clip > 1
+        _require(bounded, "dual_clip", "greater than 1, or null", self.dual_clip)
+        _require(self.constant is None or self.constant >= 1, "constant", "at least 1, or null", self.constant)
+
+
+@dataclass(frozen=True)
+class KLConfig:
+    """What leaving the reference policy costs: rest_agent/kl.py."""
+
+    coefficient: float = 0.0
+    """0: there is no reference."""
+    place: Literal["loss", "reward"] = "loss"
+    """Add it to the loss (GRPO), or take it from the reward at every token (RLOO, PPO)."""
+    estimator: Literal["k1", "k2", "k3"] = "k3"
+    reference: str | None = None
+    """Folder or hub id of the reference; null: the policy as it is when reinforcement learning begins."""
+
+    def __post_init__(self) -> None:
+        _at_least(0, self, "coefficient")
+
+
+@dataclass(frozen=True)
+class CriticConfig:
+    """The model that predicts returns, under ``advantage.credit: critic``: rest_agent/critic.py."""
+
+    learning_rate: float = 1e-5
+    clip: float | None = 0.2
+    """How far its prediction may move from the old one before the loss ignores it (PPO2); null: any distance."""
+
+    def __post_init__(self) -> None:
+        _positive(self, "learning_rate")
+        _require(self.clip is None or self.clip > 0, "clip", "greater than 0, or null", self.clip)
+
+
+@dataclass(frozen=True)
+class SupervisedTerm:
+    """A supervised term in the loss of reinforcement learning."""
+
+    coefficient: float = 0.0
+    """Of its loss, the weighted mean of -log-probability over its tokens."""
+    kind: Literal["sft", "tsft", "rsft"] = "sft"
+    emphasis: float = 2.0
+    """As in the cold start's stages."""
+    source: Literal["demonstrations", "best"] = "demonstrations"
+    """Demonstrations of training tasks, or the best rollout of every group of the update, where the group differs."""
+    batch: int = 16
+    """Demonstrations per update, over all ranks."""
+    noise: float = 0.0
+    """How often the demonstrator errs."""
+
+    def __post_init__(self) -> None:
+        _at_least(0, self, "coefficient")
+        _at_least(1, self, "batch")
+        _positive(self, "emphasis")
+        _require(0 <= self.noise <= 1, "noise", "between 0 and 1", self.noise)
+
+
+@dataclass(frozen=True)
+class RLConfig:
+    """Reinforcement learning: advantage x ratio x token weight, aggregated, and KL. The defaults are ResT over GRPO."""
+
+    algorithm: str = "rest"
+    """Settings to begin with, by name: rest_agent/algorithms.yaml. Whatever else is said here goes over them."""
     updates: int = 100
     tasks: int = 16
     """Tasks per update, over all ranks."""
@@ -224,11 +347,9 @@ class RLConfig:
     final_rate: float = 1.0
     """The learning rate falls on a cosine to this part of itself; 1: it stays."""
     temperature: float = 1.0
-    clip_low: float = 0.2
-    clip_high: float = 0.2
-    dual_clip: float | None = 3.0
-    scale_by_std: bool = True
-    """Divide advantages by the standard deviation of their group."""
+    refill: int = 0
+    """How often tasks whose rollouts all earned the same are replaced by fresh ones (DAPO's dynamic sampling); those
+    that are left then stay."""
     epochs: int = 1
     """Passes over each batch of rollouts."""
     minibatches: int = 1
@@ -239,17 +360,55 @@ class RLConfig:
     decode_rows: int = 256
     """Episodes that a rank plays side by side, in evaluation too; fewer need less memory."""
     weights: WeightsConfig = field(default_factory=WeightsConfig)
+    advantage: AdvantageConfig = field(default_factory=AdvantageConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
+    kl: KLConfig = field(default_factory=KLConfig)
+    critic: CriticConfig = field(default_factory=CriticConfig)
+    supervised: SupervisedTerm = field(default_factory=SupervisedTerm)
 
     def __post_init__(self) -> None:
-        _require(self.group >= 2, "group", "at least 2 (advantages are relative to a group)", self.group)
-        _at_least(0, self, "updates", "warmup")
+        alone = self.advantage.credit == "critic"
+        least = f"at least {1 if alone else 2}" + ("" if alone else " (advantages are relative to a group)")
+        _require(self.group >= (1 if alone else 2), "group", least, self.group)
+        _require(
+            not (alone and self.refill), "refill", "0 under advantage.credit=critic, which needs no differences", 1
+        )
+        costs = self.advantage.credit == "terms" and self.kl.coefficient and self.kl.place == "reward"
+        _require(not costs, "kl.place", "loss under advantage.credit=terms (no term would know the cost)", "reward")
+        _at_least(0, self, "updates", "warmup", "refill")
         _at_least(1, self, "tasks", "epochs", "minibatches", "max_reply_tokens", "max_tokens", "decode_rows")
         possible = self.minibatches <= self.tasks * self.group
         _require(possible, "minibatches", f"at most tasks x group ({self.tasks * self.group})", self.minibatches)
-        _positive(self, "learning_rate", "temperature", "clip_high")
-        _require(0 < self.clip_low <= 1, "clip_low", "greater than 0, at most 1", self.clip_low)
-        bounded = self.dual_clip is None or self.dual_clip > 1
-        _require(bounded, "dual_clip", "greater than 1, or null", self.dual_clip)
+        _positive(self, "learning_rate", "temperature")
+
+
+@dataclass(frozen=True)
+class RolloutConfig:
+    """How episodes are played and kept. Replies are sampled at ``rl.temperature`` from the whole distribution."""
+
+    history: Literal["sampled", "template"] = "sampled"
+    """What the policy sees of what it said: the tokens as sampled, or what the chat template makes of them. A template
+    that rewrites history (Qwen3's drops the thoughts of earlier turns) then makes several sequences of one episode."""
+    workers: int = 0
+    """Threads that step the environments while other episodes go on: for environments that wait for something. 0: the
+    decode loop steps them itself."""
+    step_seconds: float | None = None
+    """The longest that a step of an environment may take. An episode whose environment takes longer, or raises an
+    exception, begins again once, and is then left out of its group (metric ``rollouts_lost``)."""
+    truncated_reward: float | None = None
+    """What a truncated episode earns in training; null: what the environment gave up to there."""
+    importance_cap: float | None = None
+    """Multiply a token's advantage by min(p_trainer / p_sampler, cap), before the first step of an update: corrects for
+    a sampler whose arithmetic is not the trainer's. One more forward pass. Null: the two are as good as equal (metric
+    ``log_prob_gap``)."""
+
+    def __post_init__(self) -> None:
+        _at_least(0, self, "workers")
+        if self.step_seconds is not None:
+            _positive(self, "step_seconds")
+            _require(self.workers > 0, "workers", "at least 1 with step_seconds (who waits cannot count)", self.workers)
+        if self.importance_cap is not None:
+            _positive(self, "importance_cap")
 
 
 @dataclass(frozen=True)
@@ -283,6 +442,20 @@ class EvalConfig:
 
 
 @dataclass(frozen=True)
+class DiagnosticsConfig:
+    """The method's own claims, measured during RL: rest_agent/diagnostics.py."""
+
+    every: int = 5
+    """Updates between measurements; 0: none. One costs two forward passes over the update's rollouts."""
+    projection: int = 64
+    """Rows of the random projection of the gradient."""
+
+    def __post_init__(self) -> None:
+        _at_least(0, self, "every")
+        _at_least(1, self, "projection")
+
+
+@dataclass(frozen=True)
 class RunConfig:
     name: str = "run"
     folder: str = "runs"
@@ -290,7 +463,7 @@ class RunConfig:
     save_every: int = 50
     """Updates between checkpoints."""
     keep: int = 2
-    """Checkpoints kept."""
+    """Checkpoints kept: the newest, and besides them the best on the validation split (``evaluation.every``)."""
     tensorboard: bool = True
     progress: bool = True
 
@@ -308,28 +481,53 @@ class Config:
     sft: tuple[SFTStage, ...] = ()
     """Stages of the cold start, one after the other; none: training starts with reinforcement learning."""
     rl: RLConfig = field(default_factory=RLConfig)
+    rollout: RolloutConfig = field(default_factory=RolloutConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     evaluation: EvalConfig = field(default_factory=EvalConfig)
+    diagnostics: DiagnosticsConfig = field(default_factory=DiagnosticsConfig)
     run: RunConfig = field(default_factory=RunConfig)
 
 
 def load(path: str | Path | None = None, overrides: Sequence[str] = ()) -> Config:
     """The defaults, changed by a YAML file (the quickstart's, if none is named), changed by ``key.sub=value`` texts.
 
+    The settings of ``rl.algorithm`` come right before the rest of what names it: an algorithm of the file is changed by
+    the file, one of the command line replaces all that the file says of algorithms.
+
     Raises:
         ConfigError: the file is not YAML, a key is unknown, or a value has the wrong type. The message names the key.
     """
-    tree = _merge(to_tree(Config()), _read(QUICKSTART if path is None else path))
-    for override in overrides:
-        key, equals, text = override.partition("=")
-        if not equals:
-            raise ConfigError(f"override {override!r} is not of the form key.sub=value")
-        try:
-            value = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            raise ConfigError(f"override {key}: {text!r} is not a YAML value") from error
+    file = _read(QUICKSTART if path is None else path)
+    changes = [_parse(override) for override in overrides]
+    named = file["rl"].get("algorithm") if isinstance(file.get("rl"), dict) else None
+    tree = to_tree(Config())
+    tree = _merge(tree if named is None else _merge(tree, _algorithm(named)), file)
+    for key, value in changes:
+        if key == "rl.algorithm":
+            tree = _merge(tree, _algorithm(value))
+    for key, value in changes:
         _put(tree, key, value)
     return from_tree(Config, tree)
+
+
+def _parse(override: str) -> tuple[str, Any]:
+    key, equals, text = override.partition("=")
+    if not equals:
+        raise ConfigError(f"override {override!r} is not of the form key.sub=value")
+    try:
+        return key, yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"override {key}: {text!r} is not a YAML value") from error
+
+
+def _algorithm(name: Any) -> dict[str, Any]:
+    """The settings that an algorithm consists of, all of them."""
+    known = _read(ALGORITHMS)
+    if name not in known:
+        raise ConfigError(f"rl.algorithm: expected one of {', '.join(known)}, got {name!r}")
+    defaults = to_tree(RLConfig())
+    everything = {key: defaults[key] for key in ("refill", "advantage", "loss", "kl")}
+    return {"rl": {**_merge(everything, known[name]), "algorithm": name}}
 
 
 def _read(path: str | Path) -> dict[str, Any]:
@@ -391,6 +589,8 @@ def from_tree(cls: type[T], tree: Any, place: str = "") -> T:
     for key, value in tree.items():
         where = f"{place}.{key}" if place else str(key)
         if key not in hints:
+            if key in _REFUSED:
+                raise ConfigError(f"unknown key {where}: {_REFUSED[key]}")
             near = difflib.get_close_matches(str(key), hints, n=1, cutoff=0.4)
             prefix = f"{place}." if place else ""
             hint = f"did you mean {prefix}{near[0]}?" if near else f"known keys: {', '.join(hints)}"

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 import torch.distributed as dist
 
 from rest_agent.batch import Rollout
@@ -64,9 +63,8 @@ def evaluate(arena: Arena, model: Any, config: Config, split: str, temperature: 
     """Play ``evaluation.tasks`` tasks of ``split`` (a list of tasks may have fewer). A collective: ranks share them."""
     starts = arena.held_out_tasks(split, _TASK_SEED, config.evaluation.tasks)
     sampling = Sampling(temperature, config.rl.max_reply_tokens, config.rl.max_tokens, config.rl.decode_rows)
-    generator = torch.Generator(device=model.device).manual_seed(_SAMPLE_SEED + dist.get_rank())
     mine = starts[dist.get_rank() :: dist.get_world_size()]
-    shares = gather(arena.rollouts(model, mine, sampling, generator))
+    shares = gather(arena.rollouts(model, mine, sampling, _SAMPLE_SEED + dist.get_rank()))
     return Evaluation(_interleave(shares), [start.task for start in starts])
 
 

@@ -5,117 +5,105 @@ A token's loss mask and region are decided where the token is appended, and neve
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import zip_longest
+from statistics import fmean
+from typing import Any, Literal
 
 import gymnasium
 import numpy as np
-import torch
 
 from rest_agent.batch import Rollout
 from rest_agent.chat import Chat
-from rest_agent.config import ConfigError, EnvironmentConfig
+from rest_agent.config import ConfigError, EnvironmentConfig, RolloutConfig
 from rest_agent.engine import threads_for_decoding
-from rest_agent.regions import Region, TokenText, token_regions
-from rest_agent.sampling.decode import Sampling, decode
+from rest_agent.regions import TokenText
+from rest_agent.sampling.decode import Answer, Sampling, decode
+from rest_agent.segments import Transcript
+from rest_agent.workers import Job, Workers
 from tooluse_gym.env import Snapshot, ToolUseEnv
 from tooluse_gym.errors import ToolUseError
 from tooluse_gym.formats import get_format
 from tooluse_gym.tasks import Task, TaskList
 
+_LOG = logging.getLogger(__name__)
 
-@dataclass
-class Transcript:
-    """Token ids of one conversation with loss mask, log-probability, region and turn of each, in parallel lists."""
 
-    chat: Chat
-    text_of: TokenText
-    format: Any
-    ids: list[int] = field(default_factory=list)
-    sampled: list[bool] = field(default_factory=list)
-    log_probs: list[float] = field(default_factory=list)
-    regions: list[int] = field(default_factory=list)
-    turns: list[int] = field(default_factory=list)
-
-    def hear(self, ids: Sequence[int]) -> None:
-        """Append tokens that the policy did not choose."""
-        self.ids += ids
-        self.sampled += [False] * len(ids)
-        self.log_probs += [0.0] * len(ids)
-        self.regions += [int(Region.NONE)] * len(ids)
-        self.turns += [-1] * len(ids)
-
-    def say(self, ids: Sequence[int], log_probs: Sequence[float], turn: int) -> str:
-        """Append a reply of the policy, token by token as it was sampled; its text, without the end token."""
-        ended = bool(ids) and ids[-1] == self.chat.end_id
-        spoken = ids[:-1] if ended else ids
-        text, intervals = self.text_of.read(spoken)
-        prefix = self.chat.reply_prefix
-        segments = self.format.parse(prefix + text).segments
-        regions = token_regions(segments, intervals + len(prefix))
-        self.ids += ids
-        self.sampled += [True] * len(ids)
-        self.log_probs += log_probs
-        self.regions += [*regions.tolist(), *([int(Region.END)] if ended else [])]
-        self.turns += [turn] * len(ids)
-        return prefix + text
-
-    def forget_unanswered(self) -> None:
-        """Drop what was heard after the policy's last token: nobody will answer it."""
-        self.keep(len(self.sampled) - self.sampled[::-1].index(True) if True in self.sampled else len(self.ids))
-
-    def keep(self, count: int) -> None:
-        """Drop all but the first ``count`` tokens."""
-        for stream in (self.ids, self.sampled, self.log_probs, self.regions, self.turns):
-            del stream[count:]
-
-    def rollout(self, **outcome: Any) -> Rollout:
-        """The record so far, with what the environment said of it."""
-        return Rollout(
-            token_ids=torch.tensor(self.ids, dtype=torch.int64),
-            loss_mask=torch.tensor(self.sampled, dtype=torch.bool),
-            log_probs=torch.tensor(self.log_probs, dtype=torch.float32),
-            regions=torch.tensor(self.regions, dtype=torch.int8),
-            turns=torch.tensor(self.turns, dtype=torch.int8),
-            **outcome,
-        )
+class EnvironmentFailed(Exception):  # noqa: N818 (it says what happened)
+    """An environment raised an exception in a step, or took too long for it."""
 
 
 class Conversation:
-    """An episode, as the decode loop's speaker."""
+    """An episode, as the decode loop's speaker.
 
-    def __init__(self, env: ToolUseEnv, transcript: Transcript):
+    Args:
+        env: at the beginning of an episode.
+        transcript: an empty one.
+        workers: who steps the environment; by default, whoever calls ``spoke``.
+        history: ``sampled`` or ``template``, as in the configuration of rollouts.
+    """
+
+    def __init__(
+        self,
+        env: ToolUseEnv,
+        transcript: Transcript,
+        workers: Workers | None = None,
+        history: Literal["sampled", "template"] = "sampled",
+    ):
         self.env = env
         self.transcript = transcript
         self.prompt = transcript.chat.opening(env.conversation, env.tools)
         transcript.hear(self.prompt)
+        self._workers = Workers(0) if workers is None else workers
+        self._history = history
+        self._job: Job | None = None
         self._shown = env.tools
+        self._end: int | None = None
         self._truncated = False
         self._reward_terms = env.rubric.zeros()
         self._turn_rewards = [0.0]
         self._calls = 0
 
-    def spoke(self, ids: list[int], log_probs: list[float]) -> list[int] | None:
+    def spoke(self, ids: list[int], log_probs: list[float]) -> None:
         chat = self.transcript.chat
         text = self.transcript.say(ids, log_probs, self._turn)
-        ended = ids[-1] == chat.end_id
-        observation, reward, terminated, truncated, info = self.env.step(text)
+        self._end = ids[-1] if ids[-1] in chat.end_ids else None
+        self._job = self._workers.submit(lambda: self.env.step(text))
+
+    def answer(self) -> Answer | None:
+        """What follows the reply; None: the environment is still at work.
+
+        Raises:
+            EnvironmentFailed: in this step.
+        """
+        assert self._job is not None, "answer() before spoke()"
+        try:
+            if not self._workers.ready(self._job):
+                return None
+            observation, reward, terminated, truncated, info = self._job.result()
+        except Exception as error:
+            raise EnvironmentFailed(f"{type(error).__name__}: {error}") from error
         self._turn_rewards[-1] += reward
         for name, value in info["reward_terms"].items():
             self._reward_terms[name] += value
         self._calls += len(info["failures"])
-        self._truncated |= truncated or not ended
+        self._truncated |= truncated or self._end is None
         if terminated or truncated:
-            return None
+            return Answer(over=True)
         if info["step"] == 0:  # nothing was said in it yet: a new turn
             self._turn_rewards.append(0.0)
         shown = info.get("tools", self._shown)
         new = [tool for tool in shown if tool not in self._shown]
         self._shown = shown
-        heard = [*([] if ended else [chat.end_id]), *chat.continuation(observation, new)]
+        chat = self.transcript.chat
+        if self._history == "template":
+            keep, heard = self.transcript.retell(chat.opening(self.env.conversation, shown))
+            return Answer(heard, keep)
+        heard = [*([] if self._end == chat.end_id else [chat.end_id]), *chat.continuation(observation, new)]
         self.transcript.hear(heard)
-        return heard
+        return Answer(heard)
 
     def cut(self, ids: list[int], log_probs: list[float]) -> None:
         self._truncated = True
@@ -156,36 +144,98 @@ class Start:
     task: Task
 
 
+class Episode:
+    """A conversation that survives its environment: if that fails, it begins again in a new one, once.
+
+    Played over or lost, it holds nothing but its rollout; the environment goes back to the arena.
+    """
+
+    def __init__(self, arena: Arena, start: Start):
+        self._arena = arena
+        self._start = start
+        self._tries = 1
+        self._conversation: Conversation | None = arena.begin(start)
+        self.prompt = self._conversation.prompt
+        self.rollout: Rollout | None = None
+
+    def spoke(self, ids: list[int], log_probs: list[float]) -> None:
+        self._running.spoke(ids, log_probs)
+
+    def answer(self) -> Answer | None:
+        try:
+            answer = self._running.answer()
+        except EnvironmentFailed as error:
+            return self._failed(error)
+        if answer is not None and answer.over:
+            self._finish()
+        return answer
+
+    def cut(self, ids: list[int], log_probs: list[float]) -> None:
+        self._running.cut(ids, log_probs)
+        self._finish()
+
+    def leave_out(self, max_tokens: int) -> None:
+        """Do not play: the opening is too long."""
+        self._running.leave_out(max_tokens)
+        self._finish()
+
+    @property
+    def _running(self) -> Conversation:
+        assert self._conversation is not None, "the episode is over"
+        return self._conversation
+
+    def _finish(self) -> None:
+        self.rollout = self._running.rollout()
+        self._arena.give_back(self._running.env)
+        self._conversation = None
+
+    def _failed(self, error: EnvironmentFailed) -> Answer:
+        # The environment is not used again: nobody knows its state, and a thread may still be at work in it.
+        task = self._start.task.id
+        if self._tries < 2:
+            self._tries += 1
+            _LOG.warning("the environment failed in an episode of task %s, which begins again: %s", task, error)
+            self._conversation = self._arena.begin(self._start, fresh=True)
+            return Answer(again=True)
+        _LOG.warning("the environment failed again, and a rollout of task %s is lost: %s", task, error)
+        env, transcript = self._running.env, self._arena.transcript()
+        transcript.hear(self.prompt)
+        self.rollout = transcript.rollout(reward=0.0, reward_terms=env.rubric.zeros(), task_id=task, lost=True)
+        self._conversation = None
+        return Answer(over=True)
+
+
 class Arena:
     """The environments that rollouts are sampled in, made once and used again."""
 
-    def __init__(self, config: EnvironmentConfig, chat: Chat, text_of: TokenText):
+    def __init__(self, config: EnvironmentConfig, chat: Chat, text_of: TokenText, rollout: RolloutConfig | None = None):
         self.config = config
         self.chat = chat
         self.text_of = text_of
+        self._rollout = RolloutConfig() if rollout is None else rollout
+        self._workers = Workers(self._rollout.workers, self._rollout.step_seconds)
         self._format = get_format(config.format)
         if chat.reply_prefix and self._format.parse(f"{chat.reply_prefix}\n</think>\nhi").think is None:
             raise ConfigError(
                 f"environment.format: {config.format} has no place for the thought that the model's chat template "
                 "opens; use hermes or toolrl, or switch thinking off in model.template_variables"
             )
-        self._envs: list[ToolUseEnv] = []
+        self._idle: list[ToolUseEnv] = []
 
-    def rollouts(
-        self,
-        model: Any,
-        starts: Sequence[Start],
-        sampling: Sampling,
-        generator: torch.Generator,
-    ) -> list[Rollout]:
-        """One rollout of ``model`` from each starting point.
+    def rollouts(self, model: Any, starts: Sequence[Start], sampling: Sampling, seed: int) -> list[Rollout]:
+        """One rollout of ``model`` from each starting point, in their order. Equal seeds give equal rollouts.
 
         Raises:
             ConfigError: every opening is too long.
+            EnvironmentFailed: no episode could be played to its end.
         """
-        played: list[Rollout] = []
-        for first in range(0, len(starts), sampling.rows):
-            played += self._play(model, starts[first : first + sampling.rows], sampling, generator)
+        episodes: list[Episode] = []
+        with threads_for_decoding(model):
+            speakers = self._speakers(starts, sampling.max_tokens, episodes)
+            decode(model, speakers, sampling, self.chat.end_ids, self.chat.tokenizer.pad_token_id, seed)
+        played = [episode.rollout for episode in episodes if episode.rollout is not None]
+        if played and all(rollout.lost for rollout in played):
+            raise EnvironmentFailed(f"all {len(played)} episodes were lost: the log tells the failures")
         if played and not any(rollout.loss_mask.any() for rollout in played):
             raise ConfigError(
                 f"rl.max_tokens: the openings of all {len(played)} episodes have {sampling.max_tokens} tokens or more; "
@@ -193,25 +243,29 @@ class Arena:
             )
         return played
 
-    def _play(
-        self, model: Any, starts: Sequence[Start], sampling: Sampling, generator: torch.Generator
-    ) -> list[Rollout]:
-        conversations = []
-        for env, start in zip(self._take(len(starts)), starts, strict=True):
-            env.restore(start.snapshot)
-            conversations.append(Conversation(env, self.transcript()))
-        speakers = [one for one in conversations if len(one.prompt) < sampling.max_tokens]
-        for one in conversations:
-            if len(one.prompt) >= sampling.max_tokens:
-                one.leave_out(sampling.max_tokens)
-        if speakers:
-            with threads_for_decoding(model):
-                decode(model, speakers, sampling, self.chat.end_id, self.chat.tokenizer.pad_token_id, generator)
-        return [conversation.rollout() for conversation in conversations]
+    def _speakers(self, starts: Sequence[Start], max_tokens: int, episodes: list[Episode]) -> Iterator[Episode]:
+        """The episodes to be played, begun when they are asked for; all of them end up in ``episodes``."""
+        for start in starts:
+            episode = Episode(self, start)
+            episodes.append(episode)
+            if len(episode.prompt) < max_tokens:
+                yield episode
+            else:
+                episode.leave_out(max_tokens)
+
+    def begin(self, start: Start, fresh: bool = False) -> Conversation:
+        """The first moment of an episode; in a ``fresh`` environment if wanted."""
+        env = make_env(self.config) if fresh or not self._idle else self._idle.pop()
+        env.restore(start.snapshot)
+        return Conversation(env, self.transcript(), self._workers, self._rollout.history)
+
+    def give_back(self, env: ToolUseEnv) -> None:
+        """An environment that is free again."""
+        self._idle.append(env)
 
     def sample_tasks(self, split: str, seed: int, count: int) -> list[Start]:
         """The beginnings of ``count`` episodes; the same for the same seed."""
-        env = self._take(1)[0]
+        env = self.env
         env.reset(seed=seed)
         return [self._start(env, split=split) for _ in range(count)]
 
@@ -220,7 +274,7 @@ class Arena:
 
         A list may have fewer. Its tasks are named one by one, as benchmarks forbid to sample from their test data.
         """
-        env = self._take(1)[0]
+        env = self.env
         if not isinstance(env.tasks, TaskList):
             return self.sample_tasks(split, seed, count)
         chosen = [task.id for task in env.tasks if task.split == split]
@@ -236,23 +290,28 @@ class Arena:
 
     def demonstration(self, seed: int, noise: float) -> Rollout:
         """A demonstration of a training task as a rollout: the demonstrator's tokens are those to be learned."""
-        env = self._take(1)[0]
+        env = self.env
         env.reset(seed=seed, options={"split": self.config.train_split})
         conversation = Conversation(env, self.transcript())
         for said in env.tasks.demonstrate(env.task, np.random.default_rng([seed, 1]), noise):
             ids = self.chat.reply(env.write(said))
-            if conversation.spoke(ids, [0.0] * len(ids)) is None:
+            conversation.spoke(ids, [0.0] * len(ids))
+            answer = conversation.answer()
+            if answer is None or answer.over:
                 break
         conversation.transcript.forget_unanswered()
         return conversation.rollout()
 
     def transcript(self) -> Transcript:
+        """An empty one."""
         return Transcript(self.chat, self.text_of, self._format)
 
-    def _take(self, count: int) -> list[ToolUseEnv]:
-        while len(self._envs) < count:
-            self._envs.append(make_env(self.config))
-        return self._envs[:count]
+    @property
+    def env(self) -> ToolUseEnv:
+        """An environment at hand while no rollouts are sampled."""
+        if not self._idle:
+            self._idle.append(make_env(self.config))
+        return self._idle[-1]
 
 
 def make_env(config: EnvironmentConfig, **options: Any) -> ToolUseEnv:
@@ -271,3 +330,51 @@ def make_env(config: EnvironmentConfig, **options: Any) -> ToolUseEnv:
     if not isinstance(env, ToolUseEnv):
         raise ConfigError(f"environment.id: {config.id} is not a tool-use environment, but {type(env).__name__}")
     return env
+
+
+def reward_truncated(rollouts: Sequence[Rollout], reward: float | None) -> list[Rollout]:
+    """``rollouts`` in which truncated ones earned ``reward`` and nothing else; None: as the environment gave.
+
+    Every rollout gets a reward term ``truncated``, so that all of them have the same.
+    """
+    if reward is None:
+        return list(rollouts)
+    judged = []
+    for rollout in rollouts:
+        terms, turns = dict(rollout.reward_terms), rollout.turn_rewards
+        if rollout.truncated:
+            terms, turns = dict.fromkeys(terms, 0.0), (*(0.0 for _ in turns[1:]), reward)
+        terms["truncated"] = reward if rollout.truncated else 0.0
+        total = reward if rollout.truncated else rollout.reward
+        judged.append(replace(rollout, reward=total, reward_terms=terms, turn_rewards=turns))
+    return judged
+
+
+def fill_in_lost(rollouts: Sequence[Rollout], group: int) -> list[Rollout]:
+    """``rollouts``, in groups side by side, in which a lost one earned the mean of the others of its group.
+
+    So it leaves the group's mean as it is. It adds nothing to the sum of squares either, but one to the number of
+    rollouts: advantages that are divided by the standard deviation come out sqrt((G - 1) / (G - 1 - lost)) times as
+    large as without it.
+    """
+    filled = list(rollouts)
+    for first in range(0, len(filled), group):
+        known = [rollout for rollout in filled[first : first + group] if not rollout.lost]
+        for row in range(first, min(first + group, len(filled))):
+            if filled[row].lost and known:
+                filled[row] = replace(
+                    filled[row],
+                    reward=_mean([rollout.reward for rollout in known]),
+                    reward_terms={
+                        name: _mean([rollout.reward_terms.get(name, 0.0) for rollout in known])
+                        for name in known[0].reward_terms
+                    },
+                    turn_rewards=tuple(
+                        _mean(earned) for earned in zip_longest(*(r.turn_rewards for r in known), fillvalue=0.0)
+                    ),
+                )
+    return filled
+
+
+def _mean(values: Sequence[float]) -> float:
+    return values[0] if len(set(values)) == 1 else fmean(values)

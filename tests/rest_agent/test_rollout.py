@@ -29,12 +29,8 @@ COMBINATIONS = [
 SAMPLING = Sampling(temperature=1.0, max_reply_tokens=120, max_tokens=2400)
 
 
-def _generator(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
-
 def _start(arena: Arena, task: str) -> Start:
-    env = arena._take(1)[0]
+    env = arena.env
     return arena._start(env, task_id=task)
 
 
@@ -53,7 +49,7 @@ def sampled(request: pytest.FixtureRequest, players: Any, scripted: Any) -> tupl
     demonstration = arena.demonstration(seed=3, noise=0.0)
     model = scripted(player.model, demonstration.token_ids, strength=11.0)
     starts = [_start(arena, demonstration.task_id)] * 5 + arena.sample_tasks("train", 1, 2)
-    return player, arena, model, arena.rollouts(model, starts, SAMPLING, _generator())
+    return player, arena, model, arena.rollouts(model, starts, SAMPLING, seed=0)
 
 
 def test_rows_differ_and_some_call_tools(sampled: Any) -> None:
@@ -82,7 +78,7 @@ def test_what_was_not_sampled_is_the_templates_own_text(sampled: Any) -> None:
         spans = _spans(rollout)
         record = rollout.trajectory
         assert record is not None
-        env = arena._take(1)[0]
+        env = arena.env
         env.reset(options={"task_id": rollout.task_id})
         tools = list(env.tools) if arena.chat.show_tools else None
         opening = player.tokenizer.apply_chat_template(
@@ -136,7 +132,7 @@ def test_every_token_knows_its_turn_and_every_turn_its_reward(sampled: Any) -> N
         replies = [ids for was_sampled, ids in _spans(rollout) if was_sampled]
         record = rollout.trajectory
         assert record is not None
-        env = arena._take(1)[0]
+        env = arena.env
         _, info = env.reset(options={"task_id": rollout.task_id})
         turns, earned = [], [0.0] * len(env.task.turns)
         for step in record.steps:
@@ -151,7 +147,7 @@ def test_every_token_knows_its_turn_and_every_turn_its_reward(sampled: Any) -> N
 
 
 def _tool_names(arena: Arena) -> set[str]:
-    env = arena._take(1)[0]
+    env = arena.env
     return set(env.unwrapped._running.judge.agent.tools)  # type: ignore[attr-defined]
 
 
@@ -163,9 +159,13 @@ def test_the_whole_conversation_is_what_the_template_would_render(sampled: Any) 
         record = rollout.trajectory
         assert record is not None
         said = [step.action for step in record.steps]
-        if rollout.truncated or any("</think>" in text or text != text.strip() for text in said):
+        if (
+            arena.chat.reply_prefix
+            or rollout.truncated
+            or any("</think>" in text or text != text.strip() for text in said)
+        ):
             continue
-        env = arena._take(1)[0]
+        env = arena.env
         env.reset(options={"task_id": rollout.task_id})
         whole = player.tokenizer.apply_chat_template(
             list(record.conversation), tools=list(env.tools) if arena.chat.show_tools else None, tokenize=False
@@ -184,7 +184,7 @@ def test_a_segmentation_that_no_tokenizer_would_choose_survives(family: str, pla
     expected = _spelled_out(arena, player)
     model = scripted(player.model, expected.token_ids, strength=60.0)
     sampling = dataclasses.replace(SAMPLING, max_reply_tokens=500)
-    (rollout,) = arena.rollouts(model, [_start(arena, expected.task_id)], sampling, _generator())
+    (rollout,) = arena.rollouts(model, [_start(arena, expected.task_id)], sampling, seed=0)
     assert torch.equal(rollout.token_ids, expected.token_ids)
     assert torch.equal(rollout.loss_mask, expected.loss_mask)
     assert rollout.valid
@@ -209,7 +209,7 @@ def _spelled_out(arena: Arena, player: Any) -> Rollout:
         piece = player.text_of.token_bytes(index)
         if len(piece) == 1:
             by_byte[piece] = index
-    env = arena._take(1)[0]
+    env = arena.env
     recorded = arena.demonstration(seed=5, noise=0.0)
     record = recorded.trajectory
     assert record is not None
@@ -219,6 +219,7 @@ def _spelled_out(arena: Arena, player: Any) -> Rollout:
         said = step.action.removeprefix(arena.chat.reply_prefix).encode()
         ids = [by_byte[bytes([byte])] for byte in said] + [arena.chat.end_id]
         conversation.spoke(ids, [0.0] * len(ids))
+        conversation.answer()
     return conversation.rollout()
 
 
@@ -229,7 +230,7 @@ def test_recorded_episodes_replay_in_a_fresh_environment(
     arena = players[family].arena()
     demonstration = arena.demonstration(seed=3, noise=0.0)
     model = scripted(players[family].model, demonstration.token_ids, strength=11.0)
-    rollouts = arena.rollouts(model, [_start(arena, demonstration.task_id)] * 3, SAMPLING, _generator(1))
+    rollouts = arena.rollouts(model, [_start(arena, demonstration.task_id)] * 3, SAMPLING, seed=1)
     trajectory.save(tmp_path / "episodes.jsonl", [r.trajectory for r in rollouts if r.trajectory])
     for record, rollout in zip(trajectory.load(tmp_path / "episodes.jsonl"), rollouts, strict=True):
         again = trajectory.replay(record)
@@ -240,7 +241,7 @@ def test_recorded_episodes_replay_in_a_fresh_environment(
 def test_a_reply_that_never_ends_is_cut_and_counted(players: Any) -> None:
     arena = players["qwen"].arena()
     sampling = dataclasses.replace(SAMPLING, max_reply_tokens=7)
-    rollouts = arena.rollouts(players["qwen"].model, arena.sample_tasks("train", 0, 3), sampling, _generator())
+    rollouts = arena.rollouts(players["qwen"].model, arena.sample_tasks("train", 0, 3), sampling, seed=0)
     for rollout in rollouts:
         replies = [ids for was_sampled, ids in _spans(rollout) if was_sampled]
         cut = [ids for ids in replies if ids[-1] != arena.chat.end_id]
@@ -258,11 +259,11 @@ def test_an_episode_that_grows_too_long_is_cut_within_its_bound(players: Any, sc
     demonstration = arena.demonstration(seed=3, noise=0.0)
     model = scripted(player.model, demonstration.token_ids, strength=60.0)
     start = _start(arena, demonstration.task_id)
-    (whole,) = arena.rollouts(model, [start], SAMPLING, _generator())
+    (whole,) = arena.rollouts(model, [start], SAMPLING, seed=0)
     assert whole.valid
     changes = (whole.loss_mask[1:] != whole.loss_mask[:-1]).nonzero().flatten() + 1
     for limit in sorted({int(at) + 1 for at in changes[:4]} | {len(whole) - 1, len(whole)}):
-        (rollout,) = arena.rollouts(model, [start], dataclasses.replace(SAMPLING, max_tokens=limit), _generator())
+        (rollout,) = arena.rollouts(model, [start], dataclasses.replace(SAMPLING, max_tokens=limit), seed=0)
         cut = limit < len(whole)
         assert len(rollout) <= limit
         assert rollout.truncated == cut
@@ -279,16 +280,16 @@ def test_openings_that_do_not_fit_are_counted_or_refused(players: Any) -> None:
     lengths = sorted(len(Conversation(_restored(arena, start), arena.transcript()).prompt) for start in starts)
     between = (lengths[0] + lengths[-1]) // 2 + 1
     sampling = dataclasses.replace(SAMPLING, max_tokens=between)
-    rollouts = arena.rollouts(players["own"].model, starts, sampling, _generator())
+    rollouts = arena.rollouts(players["own"].model, starts, sampling, seed=0)
     unplayed = [rollout for rollout in rollouts if not rollout.loss_mask.any()]
     assert len(unplayed) == sum(length >= between for length in lengths)
     assert all(rollout.truncated and len(rollout) == between and rollout.reward == 0 for rollout in unplayed)
     with pytest.raises(ConfigError, match=r"rl\.max_tokens: the openings of all 6 episodes have 10 tokens or more"):
-        arena.rollouts(players["own"].model, starts, dataclasses.replace(SAMPLING, max_tokens=10), _generator())
+        arena.rollouts(players["own"].model, starts, dataclasses.replace(SAMPLING, max_tokens=10), seed=0)
 
 
 def _restored(arena: Arena, start: Start) -> Any:
-    env = arena._take(1)[0]
+    env = arena.env
     env.restore(start.snapshot)
     return env
 
@@ -299,7 +300,7 @@ def test_few_rows_at_a_time_give_the_same_greedy_episodes(players: Any) -> None:
     ids: list[list[Tensor]] = []
     for rows in (1, 2, 5):
         sampling = Sampling(temperature=0.0, max_reply_tokens=30, max_tokens=2400, rows=rows)
-        found = arena.rollouts(players["llama"].model, starts, sampling, _generator())
+        found = arena.rollouts(players["llama"].model, starts, sampling, seed=0)
         ids.append([rollout.token_ids for rollout in found])
     for other in ids[1:]:
         assert all(torch.equal(one, two) for one, two in zip(ids[0], other, strict=True))
@@ -312,16 +313,17 @@ def test_tools_that_appear_later_are_told_where_the_template_shows_tools(players
     from tooluse_gym.tasks import Task, TaskList, Turn
 
     arena = players["qwen"].arena()
-    env = arena._take(1)[0]
+    env = arena.env
     turns = (Turn((user("look around"),)), Turn((user("now you can"),), ((Call("pwd"),),), ("pwd",)))
     env.tasks = TaskList([Task("reveal", turns, ("GorillaFileSystem",), tools=("ls", "pwd"))])
     env.split = "train"
     env.reset(options={"task_id": "reveal"})
     conversation = Conversation(env, arena.transcript())
     said = arena.chat.reply("I cannot.")
-    heard = conversation.spoke(said, [0.0] * len(said))
-    assert heard is not None
-    text = players["qwen"].text_of.read(heard)[0]
+    conversation.spoke(said, [0.0] * len(said))
+    answer = conversation.answer()
+    assert answer is not None
+    text = players["qwen"].text_of.read(answer.heard)[0]
     assert "These tools are now available as well:" in text
     assert '"name": "pwd"' in text
     assert '"name": "ls"' not in text
