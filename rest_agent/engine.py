@@ -296,6 +296,12 @@ def gather(value: Item) -> list[Item]:
     return values
 
 
+def level(items: list[Item], spare: Item) -> list[Item]:
+    """``items``, and ``spare`` as often as it takes for all ranks to have as many, and at least one."""
+    most = max(1, *gather(len(items)))
+    return items + [spare] * (most - len(items))
+
+
 def broadcast(value: Item) -> Item:
     """The first rank's ``value``, on every rank."""
     box: list[Any] = [value]

@@ -272,8 +272,7 @@ class Run:
     def _micro_batches(self, batch: Batch, whole: Batch | None = None) -> list[Batch]:
         """Micro-batches, as many on every rank; a rank with too few computes on a row of weight 0."""
         parts = micro_batches(batch, self.config.optimizer.micro_batch_tokens) if len(batch) else []
-        most = max(engine.gather(len(parts)))
-        return parts + [idle(batch if whole is None else whole)] * (max(1, most) - len(parts))
+        return engine.level(parts, idle(batch if whole is None else whole))
 
     def _seeds(self, phase: str, update: int, count: int) -> list[int]:
         key = [self.config.run.seed, *phase.encode(), update]
