@@ -1,14 +1,21 @@
 """Checkpoints: written whole or not at all, checked before they are trusted.
 
 A checkpoint folder holds the model and tokenizer as Hugging Face files (``AutoModelForCausalLM.from_pretrained`` reads
-them), DeepSpeed's shards for resuming, ``state.json`` (how far the run is, and on how many ranks), and
-``manifest.json`` (every file with its size, and a checksum unless it is too large for one; written last).
+them), DeepSpeed's shards for resuming, the random generators of every rank, ``state.json`` (how far the run is, and on
+how many ranks), and ``manifest.json`` (every file with its size, and a checksum unless it is too large for one; written
+last). All of it is written aside, forced to the disk, and then renamed. Ranks on several machines need one file system.
+
+Beside the checkpoints, ``head`` names the one that the run stands at. Whoever goes back to an earlier checkpoint moves
+it; later ones then belong to another past, and are passed over until they are written anew.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,48 +23,70 @@ from typing import Any
 
 import torch.distributed as dist
 
-from rest_agent.engine import state_dict
+from rest_agent import randomness
+from rest_agent.engine import broadcast, is_first, say, state_dict
 
 _MANIFEST = "manifest.json"
 _STATE = "state.json"
 _SHARDS = "deepspeed"
+_UNIVERSAL = "universal"
+_HEAD = "head"
 _SUMMED = 1 << 28  # bytes; reading larger files again would take longer than writing them seldom is worth
 
 
 class CheckpointError(RuntimeError):
-    """A checkpoint is missing or damaged, or of another kind of run. The message names the file and what to do."""
+    """A checkpoint is missing or damaged, or cannot be written. The message names the file and what to do."""
 
 
-def save(folder: Path, engine: Any, tokenizer: Any, state: Mapping[str, Any], keep: int) -> Path:
+def save(
+    folder: Path, engine: Any, tokenizer: Any, state: Mapping[str, Any], keep: int, best: int | None = None
+) -> Path:
     """Write the checkpoint ``folder/step-N``, N from ``state["step"]``; of those up to N the newest ``keep`` stay.
 
-    A collective: all ranks call it.
+    So does that of step ``best``. A collective: all ranks call it.
+
+    Raises:
+        CheckpointError: it cannot be written, for want of space as a rule; those before it are as they were.
     """
-    final = folder / f"step-{state['step']:06d}"
-    unfinished, replaced = (folder / f".{final.name}.{what}" for what in ("unfinished", "replaced"))
-    first = dist.get_rank() == 0
-    if first:
+    final = folder / _name(state["step"])
+    unfinished = _aside(final, "unfinished")
+    try:
+        if is_first():
+            shutil.rmtree(unfinished, ignore_errors=True)
+            unfinished.mkdir(parents=True)
+        dist.barrier()
+        engine.save_checkpoint(str(unfinished), tag=_SHARDS)
+        _random_file(unfinished, dist.get_rank()).write_text(json.dumps(randomness.state()), encoding="utf-8")
+        weights = state_dict(engine)
+        dist.barrier()
+        if is_first():
+            engine.module.save_pretrained(unfinished, state_dict=weights)
+            tokenizer.save_pretrained(unfinished)
+            record = {"run": state, "ranks": dist.get_world_size(), "zero_stage": engine.zero_optimization_stage()}
+            (unfinished / _STATE).write_text(json.dumps(record, indent=1), encoding="utf-8")
+            files = {str(f.relative_to(unfinished)): _seal(f) for f in sorted(unfinished.rglob("*")) if f.is_file()}
+            (unfinished / _MANIFEST).write_text(json.dumps(files, indent=1), encoding="utf-8")
+            _publish(unfinished, final, keep, best)
+    except Exception as error:  # every library has its own when the disk is full: the tokenizers' is a plain Exception
         shutil.rmtree(unfinished, ignore_errors=True)
-        unfinished.mkdir(parents=True)
-    dist.barrier()
-    engine.save_checkpoint(str(unfinished), tag=_SHARDS)
-    weights = state_dict(engine)
-    if first:
-        engine.module.save_pretrained(unfinished, state_dict=weights)
-        tokenizer.save_pretrained(unfinished)
-        record = {"run": state, "ranks": dist.get_world_size(), "zero_stage": engine.zero_optimization_stage()}
-        (unfinished / _STATE).write_text(json.dumps(record, indent=1), encoding="utf-8")
-        files = {str(f.relative_to(unfinished)): _seal(f) for f in sorted(unfinished.rglob("*")) if f.is_file()}
-        (unfinished / _MANIFEST).write_text(json.dumps(files, indent=1), encoding="utf-8")
-        if final.exists():
-            shutil.rmtree(replaced, ignore_errors=True)
-            final.rename(replaced)
-        unfinished.rename(final)
-        shutil.rmtree(replaced, ignore_errors=True)
-        for old in [path for path in _all(folder) if path.name <= final.name][:-keep]:
-            shutil.rmtree(old)
+        free = shutil.disk_usage(folder.parent).free >> 20
+        raise CheckpointError(
+            f"cannot write {final} ({type(error).__name__}: {error}); {free} MiB are free there. Checkpoints before it "
+            f"are as they were: make room, then continue with --resume {folder.parent}"
+        ) from error
     dist.barrier()
     return final
+
+
+def newest(folder: Path) -> tuple[Path | None, list[str]]:
+    """The newest sound checkpoint of a run (None: there is none), and what is wrong with those after it."""
+    problems: list[str] = []
+    for path in reversed(_all(folder)):
+        problem = _damage(path)
+        if problem is None:
+            return path, problems
+        problems.append(f"checkpoint {path} is damaged ({problem})")
+    return None, problems
 
 
 def latest(folder: Path) -> Path:
@@ -66,15 +95,13 @@ def latest(folder: Path) -> Path:
     Raises:
         CheckpointError: there is none, or the newest is damaged; the message then offers the one before.
     """
-    found = _all(folder)
-    if not found:
+    sound, problems = newest(folder)
+    if problems:
+        remedy = f"the previous one is sound: --resume {sound}" if sound else "no earlier checkpoint is sound"
+        raise CheckpointError(f"{problems[0]}; {remedy}")
+    if sound is None:
         raise CheckpointError(f"no checkpoint in {folder}; start the run without --resume")
-    problem = _damage(found[-1])
-    if problem is None:
-        return found[-1]
-    sound = next((path for path in reversed(found[:-1]) if _damage(path) is None), None)
-    remedy = f"the previous one is sound: --resume {sound}" if sound else "no earlier checkpoint is sound"
-    raise CheckpointError(f"checkpoint {found[-1]} is damaged ({problem}); {remedy}")
+    return sound
 
 
 def check(path: Path) -> Path:
@@ -89,27 +116,148 @@ def check(path: Path) -> Path:
     return path
 
 
+def recover(folder: Path) -> None:
+    """Tidy up in ``folder`` after a run that was killed while it wrote there. No other run may be writing there."""
+    for path in folder.glob(".step-*"):
+        final = folder / path.stem[1:]
+        if path.suffix == ".replaced" and not final.exists():  # killed between the two renames
+            path.rename(final)
+        else:
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def stand_at(path: Path) -> None:
+    """Make ``path`` the newest checkpoint of its run; what comes after it is passed over from now on."""
+    write_text(path.parent / _HEAD, path.name)
+
+
+def load_settings(path: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The DeepSpeed settings of an engine that :func:`restore` can load ``path`` into.
+
+    Shards of another number of ranks or another ZeRO stage are converted to DeepSpeed's universal form first, in a
+    folder ``universal`` beside them; one that is there already is used. A collective: all ranks call it.
+
+    Raises:
+        CheckpointError: they cannot be converted.
+    """
+    record = _record(path)
+    here = {"ranks": dist.get_world_size(), "zero_stage": settings.get("zero_optimization", {}).get("stage", 0)}
+    if all(record[key] == value for key, value in here.items()):
+        return dict(settings)
+    if 0 in (record["zero_stage"], here["zero_stage"]):
+        raise CheckpointError(
+            f"checkpoint {path} was saved with {_words(record)}, and this is {_words(here)}: without ZeRO optimizer "
+            "states cannot be converted; continue it as it was begun (deepspeed --num_gpus, --deepspeed_config), or "
+            "start a new run with model.path set to it"
+        )
+    failure = None
+    if is_first():
+        say(f"checkpoint {path} was saved with {_words(record)}, and this is {_words(here)}: converting it")
+        failure = _convert(path)
+    failure = broadcast(failure)
+    if failure is not None:
+        raise CheckpointError(failure)
+    return {**settings, "checkpoint": {**settings.get("checkpoint", {}), "load_universal": True}}
+
+
 def restore(path: Path, engine: Any) -> dict[str, Any]:
     """Load weights and optimizer into ``engine``; the state that :func:`save` was given.
 
+    The random generators go on where they stood, if the run goes on with as many ranks.
+
     Raises:
-        CheckpointError: it was saved by another number of ranks or at another ZeRO stage, or DeepSpeed cannot load it.
+        CheckpointError: DeepSpeed cannot load it.
     """
-    record = json.loads((path / _STATE).read_text(encoding="utf-8"))
-    for key, here in (("ranks", dist.get_world_size()), ("zero_stage", engine.zero_optimization_stage())):
-        if record[key] != here:
-            raise CheckpointError(
-                f"checkpoint {path} was saved with {key} = {record[key]}, and this is {here}: continue it as it was "
-                "begun (deepspeed --num_gpus, --deepspeed_config), or start a new run with model.path set to it"
-            )
+    record = _record(path)
+    tag = _UNIVERSAL if engine.load_universal_checkpoint() else _SHARDS
     try:
-        loaded, _ = engine.load_checkpoint(str(path), tag=_SHARDS)
-    except (RuntimeError, AssertionError, OSError, KeyError) as error:
-        raise CheckpointError(f"checkpoint {path}: DeepSpeed cannot load {path / _SHARDS}: {error}") from error
+        loaded, _ = engine.load_checkpoint(str(path), tag=tag)
+    except (RuntimeError, AssertionError, OSError, KeyError, ValueError) as error:
+        raise CheckpointError(f"checkpoint {path}: DeepSpeed cannot load {path / tag}: {error}") from error
     if loaded is None:
-        raise CheckpointError(f"checkpoint {path}: DeepSpeed found no shards in {path / _SHARDS}")
+        raise CheckpointError(f"checkpoint {path}: DeepSpeed found no shards in {path / tag}")
+    if record["ranks"] == dist.get_world_size():
+        randomness.restore(json.loads(_random_file(path, dist.get_rank()).read_text(encoding="utf-8")))
     state: dict[str, Any] = record["run"]
     return state
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replace a file as a whole: whoever is killed here leaves the old one or the new one."""
+    aside = path.with_name(f".{path.name}.unfinished")
+    with aside.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    aside.replace(path)
+
+
+def _record(path: Path) -> dict[str, Any]:
+    record: dict[str, Any] = json.loads((path / _STATE).read_text(encoding="utf-8"))
+    return record
+
+
+def _words(world: Mapping[str, Any]) -> str:
+    return f"ranks = {world['ranks']}, zero_stage = {world['zero_stage']}"
+
+
+def _random_file(path: Path, rank: int) -> Path:
+    return path / f"random-{rank:05d}.json"
+
+
+def _name(step: int) -> str:
+    return f"step-{step:06d}"
+
+
+def _aside(final: Path, what: str) -> Path:
+    return final.with_name(f".{final.name}.{what}")
+
+
+def _publish(unfinished: Path, final: Path, keep: int, best: int | None) -> None:
+    """Force a checkpoint to the disk, give it its name, then remove those that it makes superfluous.
+
+    Whoever is killed here leaves what :func:`recover` and :func:`newest` know how to read.
+    """
+    for path in (unfinished, *unfinished.rglob("*")):
+        _sync(path)
+    folder = final.parent
+    before = [path for path in _all(folder) if path.name < final.name]
+    if final.exists():
+        final.rename(_aside(final, "replaced"))
+    unfinished.rename(final)
+    _sync(folder)
+    stand_at(final)
+    stay = {path.name for path in before[len(before) - keep + 1 :]} | ({_name(best)} if best is not None else set())
+    for old in folder.glob("step-*"):
+        if old.name < final.name and old.name not in stay:
+            old.rename(_aside(old, "removed"))  # half removed, it would look like a damaged one
+    recover(folder)
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _convert(path: Path) -> str | None:
+    """Make ``path/universal`` if it is not there; what went wrong."""
+    unfinished, universal = path / ".universal", path / _UNIVERSAL
+    if universal.exists():
+        return None
+    shutil.rmtree(unfinished, ignore_errors=True)
+    folders = ["--input_folder", str(path / _SHARDS), "--output_folder", str(unfinished)]
+    # Stages 1 and 2 say nothing of layers that are cut in several ways; ours are not.
+    command = [sys.executable, "-m", "deepspeed.checkpoint.ds_to_universal", *folders, "--inject_missing_state"]
+    finished = subprocess.run(command, capture_output=True, text=True, check=False)
+    if finished.returncode == 0:
+        unfinished.rename(universal)
+        return None
+    shutil.rmtree(unfinished, ignore_errors=True)
+    last = (finished.stderr.strip() or finished.stdout.strip()).rpartition("\n")[2]
+    return f"checkpoint {path}: DeepSpeed cannot convert {path / _SHARDS}: {last}"
 
 
 def _seal(file: Path) -> list[int | None]:
@@ -119,7 +267,10 @@ def _seal(file: Path) -> list[int | None]:
 
 
 def _all(folder: Path) -> list[Path]:
-    return sorted(folder.glob("step-*"))
+    """The checkpoints up to the one that the run stands at, oldest first."""
+    found = sorted(folder.glob("step-*"))
+    head = folder / _HEAD
+    return [path for path in found if path.name <= head.read_text(encoding="utf-8")] if head.exists() else found
 
 
 def _damage(path: Path) -> str | None:

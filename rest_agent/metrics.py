@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -86,11 +87,18 @@ class RunLog:
     finite: ``"nan"``, ``"inf"`` and ``"-inf"`` stand there as text, which ``float`` reads. A line counts once its line
     break is written. A run that goes on appends; ``seconds`` goes on too, without the time in between.
 
+    With ``position``, a run that goes on from a checkpoint first drops what was written after it, in both places:
+    :meth:`position` said then how far they were. Where that is not known (None) nothing is dropped.
+
     With ``folder=None`` nothing is written: for the ranks other than 0.
     """
 
     def __init__(
-        self, folder: str | Path | None, tensorboard: bool = True, clock: Callable[[], float] = time.monotonic
+        self,
+        folder: str | Path | None,
+        tensorboard: bool = True,
+        position: Mapping[str, int] | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ):
         self._clock = clock
         self._path: Path | None = None
@@ -98,8 +106,12 @@ class RunLog:
         self._begin = clock()
         if folder is None:
             return
-        self._path = Path(folder) / LOG_NAME
-        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._folder = Path(folder)
+        self._path = self._folder / LOG_NAME
+        self._folder.mkdir(parents=True, exist_ok=True)
+        if position is not None:
+            for path in self._files():
+                _cut(path, position.get(str(path.relative_to(self._folder)), 0))
         if self._path.exists():
             _drop_torn_line(self._path)
             self._begin -= max((record.seconds for record in _lines(self._path)), default=0.0)
@@ -107,7 +119,7 @@ class RunLog:
         if tensorboard:
             from torch.utils.tensorboard import SummaryWriter
 
-            self._writer = SummaryWriter(str(Path(folder) / "tensorboard"))
+            self._writer = SummaryWriter(str(self._folder / "tensorboard"))
 
     @property
     def seconds(self) -> float:
@@ -123,12 +135,31 @@ class RunLog:
         if self._path is not None:
             plain = {name: value if math.isfinite(value) else str(value) for name, value in record.values.items()}
             line = {"stage": stage, "update": update, "seconds": record.seconds, **plain}
-            self._file.write(json.dumps(line, allow_nan=False) + "\n")
-            self._file.flush()
+            try:
+                self._file.write(json.dumps(line, allow_nan=False) + "\n")
+                self._file.flush()
+            except OSError as error:
+                raise OSError(error.errno, error.strerror, str(self._path)) from error
         if self._writer is not None:
             for name, value in record.values.items():
                 self._writer.add_scalar(f"{stage}/{name}", value, update)
         return record
+
+    def position(self) -> dict[str, int]:
+        """How many bytes there are of each file, by its path in the run's folder, all of them on the disk."""
+        if self._path is None:
+            return {}
+        if self._writer is not None:
+            self._writer.flush()
+        found = {}
+        for path in self._files():
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
+                found[str(path.relative_to(self._folder))] = file.seek(0, os.SEEK_END)
+        return found
+
+    def _files(self) -> list[Path]:
+        return [self._folder / LOG_NAME, *sorted((self._folder / "tensorboard").glob("events.*"))]
 
     def close(self) -> None:
         if self._path is not None:
@@ -175,6 +206,14 @@ def _lines(path: Path) -> Iterator[Record]:
             except (ValueError, TypeError, KeyError, AttributeError) as error:
                 raise ValueError(f"{path}:{number}: not a record ({type(error).__name__}: {error})") from error
             yield record
+
+
+def _cut(path: Path, length: int) -> None:
+    """Leave the first ``length`` bytes of a file; of none, no file."""
+    if length == 0:
+        path.unlink(missing_ok=True)
+    elif path.exists() and path.stat().st_size > length:
+        os.truncate(path, length)
 
 
 def _drop_torn_line(path: Path) -> None:

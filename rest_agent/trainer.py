@@ -12,7 +12,7 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -23,7 +23,7 @@ import torch.distributed as dist
 from torch import Tensor
 from tqdm import tqdm
 
-from rest_agent import checkpoint, engine, policy
+from rest_agent import checkpoint, engine, policy, randomness
 from rest_agent.advantages import group_advantages
 from rest_agent.batch import Batch, collate, idle, informative, micro_batches, pad
 from rest_agent.chat import Chat
@@ -47,7 +47,10 @@ class Interrupted(Exception):  # noqa: N818 (it is no error)
 
 @dataclass
 class Progress:
-    """How far the run is: what resuming needs besides weights and optimizer."""
+    """How far the run is: what resuming needs besides weights, optimizer and random generators. Every field is saved.
+
+    There is no more to it: tasks, batches, learning rates and weights follow from the number of the update.
+    """
 
     step: int = 0
     """Optimizer updates so far, over all phases."""
@@ -56,6 +59,10 @@ class Progress:
     results: dict[str, Any] = field(default_factory=dict)
     """Evaluations by stage."""
     seconds: dict[str, float] = field(default_factory=dict)
+    best: dict[str, Any] | None = None
+    """The update with the highest success on the validation split (the first of equals), and its checkpoint's step."""
+    log: dict[str, int] | None = field(default_factory=dict)
+    """How far the files of the log were written; None: not known."""
 
 
 class Run:
@@ -79,16 +86,19 @@ class Run:
         model, self.tokenizer = policy.make(config, resume)
         policy.check_lengths(model, config.rl.max_tokens)
         self.parameters = sum(parameter.numel() for parameter in model.parameters())
+        if resume is not None:
+            settings = checkpoint.load_settings(resume, settings)
         self.engine, self.sampler = engine.make_engine(model.to(self.device), config, settings)
         self.text_of = TokenText(self.tokenizer)
-        self.progress = Progress()
-        if resume is not None:
-            self.progress = Progress(**checkpoint.restore(resume, self.engine))
         self.arena = self._arena(config.environment.options, show_tools=True)
         if config.sft or config.rl.updates:  # may we train on these tasks at all?
             self.arena.sample_tasks(config.environment.train_split, 0, 1)
         self.record = _record(config, command, folder)
-        self.log = RunLog(folder if self.rank == 0 else None, tensorboard=config.run.tensorboard)
+        self.progress = Progress()
+        randomness.seed(config.run.seed, self.rank)
+        if resume is not None:  # last of all: the random generators must not be used before training goes on
+            self.progress = Progress(**{"log": None, **checkpoint.restore(resume, self.engine)})
+        self.log = RunLog(folder if self.rank == 0 else None, config.run.tensorboard, self.progress.log)
         self.skips = engine.Skips(config)
         self._interrupted = False
 
@@ -212,6 +222,9 @@ class Run:
         ).summary()
         figures = {"success": evaluation["valid"] / evaluation["n"], "reward": evaluation["reward"]}
         self._report("validation", update, {"n": evaluation["n"], **figures})
+        best = self.progress.best
+        if best is None or figures["success"] > best["success"]:
+            self.progress.best = {"step": self.progress.step + 1, "update": update, "success": figures["success"]}
 
     def write_results(self) -> None:
         """``results.json``: what the report is made from."""
@@ -222,14 +235,17 @@ class Run:
                 "stages": self.progress.results,
                 "seconds": self.progress.seconds,
                 "updates": self.progress.done,
+                "best": self.progress.best,
                 **self.record,
             }
-            (self.folder / "results.json").write_text(json.dumps(results, indent=1), encoding="utf-8")
+            checkpoint.write_text(self.folder / RESULTS_NAME, json.dumps(results, indent=1))
 
     def save(self) -> Path:
         """Write a checkpoint."""
-        state = {name: getattr(self.progress, name) for name in ("step", "done", "results", "seconds")}
-        return checkpoint.save(self.folder / "checkpoints", self.engine, self.tokenizer, state, self.config.run.keep)
+        self.progress.log = self.log.position()
+        best = self.progress.best["step"] if self.progress.best else None
+        folder, keep = self.folder / "checkpoints", self.config.run.keep
+        return checkpoint.save(folder, self.engine, self.tokenizer, asdict(self.progress), keep, best)
 
     def close(self) -> None:
         self.log.close()
@@ -249,7 +265,8 @@ class Run:
             self.progress.done[phase] = update + 1
             self._spend(phase, began)
             self._obey_signals()
-            if self.progress.step % self.config.run.save_every == 0 or update + 1 == total:
+            best_yet = self.progress.best is not None and self.progress.best["step"] == self.progress.step
+            if self.progress.step % self.config.run.save_every == 0 or update + 1 == total or best_yet:
                 self.save()
 
     def _report(self, phase: str, update: int, metrics: dict[str, float]) -> None:

@@ -82,6 +82,15 @@ def _wait_for_updates(process: subprocess.Popen[str], runs: Path, count: int) ->
     raise AssertionError("the run does not begin")
 
 
+def _checkpoints(run: Path) -> list[Path]:
+    return sorted((run / "checkpoints").glob("step-*"))
+
+
+def _times(run: Path) -> dict[Path, int]:
+    files = [path for path in run.rglob("*") if path.is_file() and path.name != ".lock"]
+    return {path: path.stat().st_mtime_ns for path in files}
+
+
 def _losses(run: Path) -> list[float]:
     return [record.values["loss"] for record in read_log(run) if record.stage == "sft0"]
 
@@ -143,7 +152,7 @@ def test_ctrl_c_under_the_launcher_saves_on_two_ranks_at_stage_3(
     done = len(_losses(run))
     assert done < 60
     assert f"continue with: deepspeed train_agent.py --resume {run}" in printed
-    assert [path.name for path in (run / "checkpoints").iterdir()] == [f"step-{done:06d}"]
+    assert [path.name for path in _checkpoints(run)] == [f"step-{done:06d}"]
 
     assert cli.main(["--resume", str(run)]) == 2  # on one rank
     process = _launch("--resume", str(run))
@@ -158,17 +167,17 @@ def test_a_damaged_checkpoint_is_told_and_the_one_before_can_be_resumed(
 ) -> None:
     run = tmp_path / "run"
     shutil.copytree(uninterrupted, run)
-    first, last = sorted((run / "checkpoints").iterdir())
+    first, last = _checkpoints(run)
     shard = next((last / "deepspeed").glob("*optim*"))
     shard.write_bytes(shard.read_bytes()[:-100])
-    before = {path: path.stat().st_mtime_ns for path in sorted(run.rglob("*")) if path.is_file()}
+    before = _times(run)
     assert cli.main(["--resume", str(run)]) == 2
     printed = capsys.readouterr().err
     assert shard.name in printed
     assert f"--resume {first}" in printed
-    assert {path: path.stat().st_mtime_ns for path in sorted(run.rglob("*")) if path.is_file()} == before
+    assert _times(run) == before
     assert cli.main(["--resume", str(first)]) == 0
-    assert sorted((run / "checkpoints").iterdir()) == [first, last]
+    assert _checkpoints(run) == [first, last]
     assert _losses(run) == _losses(uninterrupted)
 
 
