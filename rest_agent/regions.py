@@ -8,7 +8,7 @@ emit a segmentation that no tokenizer would choose, and everything behind it wou
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 
@@ -63,9 +63,8 @@ def token_regions(segments: Iterable[Segment], intervals: npt.NDArray[np.int64])
     if not len(intervals):
         return np.zeros(0, dtype=np.int8)
     start, end = intervals[:, 0], intervals[:, 1]
-    ranks = np.zeros(
-        int(end.max()) + 1, dtype=np.int8
-    )  # per character; one spare, as reduceat wants every index inside
+    # Per character; one spare, as reduceat wants every index inside.
+    ranks = np.zeros(int(end.max()) + 1, dtype=np.int8)
     for segment in segments:
         ranks[segment.start : segment.end] = _RANK[segment.kind]
     best = np.maximum.reduceat(ranks, intervals.ravel())[::2]
@@ -97,17 +96,20 @@ class TokenText:
             )
         self._byte_pieces = "ByteFallback" in names
         self._backend = backend
-        self._bytes: dict[int, bytes] = {
-            index: token.content.encode() for index, token in tokenizer.added_tokens_decoder.items()
-        }
+        self._bytes = _Table(self._find_bytes)
+        self._bytes |= {index: token.content.encode() for index, token in tokenizer.added_tokens_decoder.items()}
+
+    def pieces(self, ids: Iterable[int]) -> list[bytes]:
+        """The bytes of each id."""
+        return list(map(self._bytes.__getitem__, ids))
 
     def token_bytes(self, index: int) -> bytes:
         """The bytes of one id; none for an id beyond the vocabulary (models pad their embeddings)."""
-        found = self._bytes.get(index)
-        if found is None:
-            piece = self._backend.id_to_token(index)
-            found = self._bytes[index] = b"" if piece is None else self._piece_bytes(piece)
-        return found
+        return self._bytes[index]
+
+    def _find_bytes(self, index: int) -> bytes:
+        piece = self._backend.id_to_token(index)
+        return b"" if piece is None else self._piece_bytes(piece)
 
     def _piece_bytes(self, piece: str) -> bytes:
         if self._byte_level:
@@ -127,9 +129,10 @@ class TokenText:
             intervals: (n, 2) int64, ``[start, end)``. The pieces of a character that is split over tokens all report
             that character; a token without bytes has an empty interval.
         """
-        pieces = [self.token_bytes(int(index)) for index in ids]
-        stops = np.cumsum([len(piece) for piece in pieces], dtype=np.int64)
-        starts = np.concatenate([np.zeros(1, np.int64), stops])[:-1]
+        pieces = self.pieces(ids)
+        lengths = np.fromiter(map(len, pieces), np.int64, len(pieces))
+        stops = np.cumsum(lengths)
+        starts = stops - lengths
         data = b"".join(pieces)
         if data.isascii():
             return data.decode("ascii"), np.stack([starts, stops], axis=1)
@@ -138,6 +141,17 @@ class TokenText:
         first = character[starts]
         last = np.where(starts < stops, character[np.maximum(stops - 1, 0)] + 1, first)
         return text, np.stack([first, last], axis=1)
+
+
+class _Table(dict[int, bytes]):
+    """The bytes of ids, worked out when they are first met: a loop over ids is then one of C."""
+
+    def __init__(self, find: Callable[[int], bytes]):
+        self._find = find
+
+    def __missing__(self, index: int) -> bytes:
+        found = self[index] = self._find(index)
+        return found
 
 
 def _decode(data: bytes) -> tuple[str, npt.NDArray[np.int64]]:
