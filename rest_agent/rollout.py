@@ -292,7 +292,7 @@ class Arena:
         """A demonstration of a training task as a rollout: the demonstrator's tokens are those to be learned."""
         env = self.env
         env.reset(seed=seed, options={"split": self.config.train_split})
-        conversation = Conversation(env, self.transcript())
+        conversation = Conversation(env, self.transcript(), history=self._rollout.history)
         for said in env.tasks.demonstrate(env.task, np.random.default_rng([seed, 1]), noise):
             ids = self.chat.reply(env.write(said))
             conversation.spoke(ids, [0.0] * len(ids))

@@ -100,7 +100,7 @@ class Transcript:
 
 def agreement(old: Sequence[int], new: Sequence[int], text_of: TokenText) -> tuple[int, int]:
     """How many tokens of ``old`` and of ``new`` spell the longest beginning that both can be cut at."""
-    spelled = [[text_of.token_bytes(index) for index in ids] for ids in (old, new)]
+    spelled = [text_of.pieces(ids) for ids in (old, new)]
     one, two = (np.frombuffer(b"".join(pieces), np.uint8) for pieces in spelled)
     shorter = min(len(one), len(two))
     differing = np.flatnonzero(one[:shorter] != two[:shorter])
