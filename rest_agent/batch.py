@@ -77,6 +77,8 @@ class Batch:
     """(B, T) float32: what the critic expected before each token was sampled; None: there is no critic."""
     targets: Tensor | None = None
     """(B, T) float32: what it should have expected."""
+    plain_weights: Tensor | None = None
+    """(B, T) float32: for the terms of the loss that weigh all tokens alike; None: there are none."""
     segments: Tensor | None = None
     """(B, T) int64: the number of each token's segment in its row; None: every row is one (``rest_agent.segments``)."""
 
@@ -182,5 +184,5 @@ def idle(batch: Batch) -> Batch:
     have to take part in every collective operation.
     """
     row = batch.rows(torch.argmin(batch.lengths)[None])
-    streams = ("loss_mask", "regions", "advantages", "weights")
-    return replace(row, **{name: torch.zeros_like(getattr(row, name)) for name in streams})
+    nothing = {name: torch.zeros_like(getattr(row, name)) for name in ("loss_mask", "regions", "advantages", "weights")}
+    return replace(row, **nothing, plain_weights=None if row.plain_weights is None else nothing["weights"])

@@ -127,7 +127,8 @@ class SFTStage:
     def __post_init__(self) -> None:
         _at_least(0, self, "updates")
         _at_least(1, self, "batch", "samples")
-        _positive(self, "learning_rate", "emphasis")
+        _positive(self, "learning_rate")
+        _require(0 < self.emphasis <= 8, "emphasis", "greater than 0, at most 8", self.emphasis)
         _require(0 <= self.noise <= 1, "noise", "between 0 and 1", self.noise)
 
 
@@ -248,7 +249,8 @@ class AdvantageConfig:
 
     def __post_init__(self) -> None:
         for name, weight in self.term_weights.items():
-            _number(weight, f"term_weights.{name}")
+            number = isinstance(weight, int | float) and not isinstance(weight, bool)
+            _require(number, f"term_weights.{name}", "a number", weight)
         for key in ("discount", "trace"):
             _require(0 <= getattr(self, key) <= 1, key, "between 0 and 1", getattr(self, key))
 
@@ -326,7 +328,7 @@ class SupervisedTerm:
     def __post_init__(self) -> None:
         _at_least(0, self, "coefficient")
         _at_least(1, self, "batch")
-        _positive(self, "emphasis")
+        _require(0 < self.emphasis <= 8, "emphasis", "greater than 0, at most 8", self.emphasis)
         _require(0 <= self.noise <= 1, "noise", "between 0 and 1", self.noise)
 
 
@@ -370,9 +372,7 @@ class RLConfig:
         alone = self.advantage.credit == "critic"
         least = f"at least {1 if alone else 2}" + ("" if alone else " (advantages are relative to a group)")
         _require(self.group >= (1 if alone else 2), "group", least, self.group)
-        _require(
-            not (alone and self.refill), "refill", "0 under advantage.credit=critic, which needs no differences", 1
-        )
+        _require(not (alone and self.refill), "refill", "0 under advantage.credit=critic", self.refill)
         costs = self.advantage.credit == "terms" and self.kl.coefficient and self.kl.place == "reward"
         _require(not costs, "kl.place", "loss under advantage.credit=terms (no term would know the cost)", "reward")
         _at_least(0, self, "updates", "warmup", "refill")
@@ -466,9 +466,12 @@ class RunConfig:
     """Checkpoints kept: the newest, and besides them the best on the validation split (``evaluation.every``)."""
     tensorboard: bool = True
     progress: bool = True
+    hang_minutes: float = 30.0
+    """A rank without a forward pass, an update or a checkpoint for so long ends the run; 0: never. More than the
+    longest that ranks wait for each other."""
 
     def __post_init__(self) -> None:
-        _at_least(0, self, "seed")
+        _at_least(0, self, "seed", "hang_minutes")
         _at_least(1, self, "save_every", "keep")
 
 

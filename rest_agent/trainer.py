@@ -10,12 +10,12 @@ import json
 import math
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -24,21 +24,33 @@ from torch import Tensor
 from tqdm import tqdm
 
 from rest_agent import checkpoint, engine, policy, randomness
-from rest_agent.advantages import group_advantages
-from rest_agent.batch import Batch, collate, idle, informative, micro_batches, pad
-from rest_agent.chat import Chat
+from rest_agent.advantages import equal_groups
+from rest_agent.batch import Batch, Rollout, collate, idle, micro_batches, pad, sampled
+from rest_agent.chat import Chat, stop_ids
 from rest_agent.config import Config, ConfigError, SFTStage
+from rest_agent.credit import critic_advantages, earned, token_advantages
+from rest_agent.critic import Critic
+from rest_agent.diagnostics import Probe
+from rest_agent.entropies import RegionEntropies
 from rest_agent.evaluate import evaluate
+from rest_agent.logits import score_tokens
 from rest_agent.metrics import RunLog
+from rest_agent.mismatch import LogProbGap, corrected
 from rest_agent.provenance import provenance
+from rest_agent.published import rollout_weights
+from rest_agent.reference import Reference, keep_policy, reference_kl
 from rest_agent.regions import TokenText
-from rest_agent.reinforcement import Tally, rollout_metrics
+from rest_agent.reinforcement import Tally, by_rows, rollout_metrics
 from rest_agent.results import RESULTS_NAME
-from rest_agent.rollout import Arena
+from rest_agent.rollout import Arena, fill_in_lost, reward_truncated
 from rest_agent.sampling.decode import Sampling
-from rest_agent.sft import demonstration_batch, sft_loss
+from rest_agent.segments import split
+from rest_agent.sft import best_of, demonstration_batch, sft_loss
+from rest_agent.watchdog import Watchdog, beat
 from rest_agent.weights import token_weights, unweighted_rows
 from tooluse_gym import trajectory
+
+Item = TypeVar("Item")
 
 
 class Interrupted(Exception):  # noqa: N818 (it is no error)
@@ -63,6 +75,8 @@ class Progress:
     """The update with the highest success on the validation split (the first of equals), and its checkpoint's step."""
     log: dict[str, int] | None = field(default_factory=dict)
     """How far the files of the log were written; None: not known."""
+    entropies: dict[str, Any] = field(default_factory=dict)
+    """Those of the policy by region: :class:`RegionEntropies`."""
 
 
 class Run:
@@ -88,6 +102,7 @@ class Run:
         self.parameters = sum(parameter.numel() for parameter in model.parameters())
         if resume is not None:
             settings = checkpoint.load_settings(resume, settings)
+        self._settings = settings
         self.engine, self.sampler = engine.make_engine(model.to(self.device), config, settings)
         self.text_of = TokenText(self.tokenizer)
         self.arena = self._arena(config.environment.options, show_tools=True)
@@ -106,7 +121,7 @@ class Run:
 
     def train(self) -> None:
         """Every phase that is not done yet."""
-        with self._listening_to_signals():
+        with Watchdog(self.config.run.hang_minutes, self.folder, self.rank), self._listening_to_signals():
             self.evaluate("start")
             for number, stage in enumerate(self.config.sft):
                 self.cold_start(f"sft{number}", stage)
@@ -119,12 +134,16 @@ class Run:
             self.save()
 
     def cold_start(self, phase: str, stage: SFTStage) -> None:
-        """Supervised updates on fresh demonstrations."""
+        """Supervised updates on fresh examples: demonstrations, or the best of the policy's own rollouts."""
         arena = self._arena({**self.config.environment.options, **stage.options}, stage.show_tools)
         for update in self._updates(phase, stage.updates):
             seeds = self._seeds(phase, update, stage.batch)[self.rank :: self.ranks]
-            batch = demonstration_batch([arena.demonstration(seed, stage.noise) for seed in seeds], self._pad_id)
-            denominator = self._mean_over_ranks(batch.weights.sum())
+            if stage.source == "demonstrations":
+                examples, keep = [arena.demonstration(seed, stage.noise) for seed in seeds], None
+            else:
+                examples, keep = self._best_of(arena, seeds, stage)
+            batch = demonstration_batch(examples, self._pad_id, stage.kind, stage.emphasis, keep)
+            denominator = self._mean_over_ranks(batch.weights.sum()) or 1.0
             losses: list[Tensor] = []
 
             def forward(
@@ -137,55 +156,177 @@ class Run:
             norm = self._step(self._micro_batches(batch), forward, rate)
             loss = self._mean_over_ranks(torch.stack(losses).detach().sum())
             figures = {"loss": loss, "grad_norm": norm, "learning_rate": rate}
+            if keep is not None:
+                figures["kept"] = self._mean_over_ranks(keep.float().mean())
             self._report(phase, update, figures | self.skips.metrics())
 
+    def _best_of(self, arena: Arena, seeds: Sequence[int], stage: SFTStage) -> tuple[list[Rollout], Tensor]:
+        """Rejection sampling: the policy's best rollout of each task, and whether it is good enough."""
+        tasks = [arena.sample_tasks(self.config.environment.train_split, seed, 1)[0] for seed in seeds]
+        starts = [task for task in tasks for _ in range(stage.samples)]
+        rollouts = arena.rollouts(self.sampler.refresh(), starts, self._sampling, seeds[0])
+        rewards = torch.tensor([rollout.reward for rollout in rollouts])
+        rows, keep = best_of(rewards, stage.samples, stage.least)
+        return [rollouts[row] for row in rows], keep
+
     def reinforce(self) -> None:
-        """ResT over GRPO: rollouts in groups, advantages within the group, weights by what a token is."""
+        """Rollouts in groups, what each token of them deserves, weights by what it is, optimizer steps."""
         rl = self.config.rl
-        sampling = Sampling(rl.temperature, rl.max_reply_tokens, rl.max_tokens, rl.decode_rows)
+        reference, critic = self._reference_and_critic()
+        probe = Probe(self.engine, self.config)
         for update in self._updates("rl", rl.updates):
-            progress = update / max(1, rl.updates - 1)
-            seed, mine = self._seeds("rl", update, 1)[0], slice(self.rank, rl.tasks, self.ranks)
-            tasks = self.arena.sample_tasks(self.config.environment.train_split, seed, rl.tasks)[mine]
-            starts = [task for task in tasks for _ in range(rl.group)]
-            generator = torch.Generator(self.device).manual_seed(seed + self.rank)
             began = time.monotonic()
-            rollouts = self.arena.rollouts(self.sampler.refresh(), starts, sampling, generator)
+            rollouts, replaced = self._play(update)
             sampled_in = time.monotonic() - began
 
-            regions = pad([rollout.regions for rollout in rollouts])
-            rewards = torch.tensor([rollout.reward for rollout in rollouts])
-            mask = pad([rollout.loss_mask for rollout in rollouts])
-            advantages = group_advantages(rewards, rl.group, rl.scale_by_std)[:, None] * mask
-            weights = token_weights(regions, progress, rl.weights)
-            batch = collate(rollouts, self._pad_id, advantages, weights)
+            weights, unweighted = self._weigh(rollouts, update)
+            batch = collate(rollouts, self._pad_id, torch.zeros_like(weights), weights)
+            if reference is not None:
+                batch = reference.judge(batch)
+            kl = reference_kl(batch, rl.kl.estimator)
+            costs = kl * (rl.kl.coefficient if rl.kl.place == "reward" else 0.0)
+            if critic is None:
+                advantages = token_advantages(rollouts, rl.group, rl.advantage, costs, self._sum_over_ranks)
+                batch = replace(batch, advantages=advantages)
+            else:
+                values = critic.expect(batch)
+                advantages, targets = critic_advantages(rollouts, rl.advantage, costs, values, self._sum_over_ranks)
+                batch = replace(batch, advantages=advantages, values=values, targets=targets)
             rate = rl.learning_rate * _schedule(update, rl.updates, rl.warmup, rl.final_rate)
-            metrics = self._improve(batch, rate)
+            batch, gap = self._corrected(batch)
+            if probe.due(update):
+                probe.before(batch)
+            metrics = self._improve(batch, self._examples(update, rollouts), critic, rate) | gap
+            if probe.due(update):
+                metrics |= probe.after()
 
-            metrics |= rollout_metrics(rollouts, batch, unweighted_rows(regions, progress, rl.weights))
+            metrics |= rollout_metrics(rollouts, batch, unweighted)
             metrics |= {"learning_rate": rate, "seconds_sampling": sampled_in}
+            metrics |= {"groups_replaced": float(replaced)} if rl.refill else {}
+            metrics |= {"kl_reference": float(kl.sum() / batch.loss_mask.sum().clamp(min=1))} if reference else {}
             self._report("rl", update, self._mean_metrics(metrics))
             every = self.config.evaluation.every
             if every and (update + 1) % every == 0:
                 self._validate(update)
 
-    def _improve(self, batch: Batch, rate: float) -> dict[str, float]:
+    def _play(self, update: int) -> tuple[list[Rollout], int]:
+        """This rank's rollouts, in groups, and how many groups made room for others.
+
+        A group in which all earned the same teaches nothing: ``rl.refill`` times such groups are replaced by those of
+        fresh tasks. Those that are left then stay.
+        """
+        rl, split = self.config.rl, self.config.environment.train_split
+        mine = slice(self.rank, rl.tasks, self.ranks)
+        model = self.sampler.refresh()
+        groups: dict[int, list[Rollout]] = {}
+        places, replaced = list(range(rl.tasks)[mine]), 0
+        for attempt, seed in enumerate(self._seeds("rl", update, 1 + rl.refill)):
+            tasks = self.arena.sample_tasks(split, seed, rl.tasks)[mine][: len(places)]
+            starts = [task for task in tasks for _ in range(rl.group)]
+            rollouts = self.arena.rollouts(model, starts, self._sampling, seed + self.rank)
+            rollouts = fill_in_lost(reward_truncated(rollouts, self.config.rollout.truncated_reward), rl.group)
+            replaced += len(places) if attempt else 0
+            for number, place in enumerate(places):
+                groups[place] = rollouts[number * rl.group : (number + 1) * rl.group]
+            equal = equal_groups(earned(rollouts, rl.advantage), rl.group).tolist()
+            places = [place for place, same in zip(places, equal, strict=True) if same]
+            if not places:
+                break
+        return [rollout for place in sorted(groups) for rollout in groups[place]], replaced
+
+    def _weigh(self, rollouts: Sequence[Rollout], update: int) -> tuple[Tensor, Tensor]:
+        """(B, T) token weights, and (B,) bool, the rows without a weight of their own."""
+        schedule, number = self.config.rl.weights, update + 1  # published training steps count from 1
+        if schedule.preset == "reference":
+            streams = [(rollout.token_ids, rollout.loss_mask) for rollout in rollouts]
+            weights = pad([rollout_weights(ids, mask, self.tokenizer, number) for ids, mask in streams])
+            return weights, ~(weights > 0).any(dim=1) & pad([mask for _, mask in streams]).any(dim=1)
+        regions = pad([rollout.regions for rollout in rollouts])
+        progress = update / max(1, self.config.rl.updates - 1)
+        entropies = RegionEntropies.from_dict(self.progress.entropies)
+        return (
+            token_weights(regions, progress, schedule, entropies, update=number),
+            unweighted_rows(regions, progress, schedule, entropies, update=number),
+        )
+
+    def _corrected(self, batch: Batch) -> tuple[Batch, dict[str, float]]:
+        """The batch, by ``rollout.importance_cap`` as if the trainer had sampled it; and how far the two are apart."""
+        cap = self.config.rollout.importance_cap
+        if cap is None:
+            return batch, {}
+
+        def score(piece: Batch) -> Tensor:
+            return score_tokens(self.engine, piece.token_ids, piece.loss_mask, self.config.rl.temperature)[0]
+
+        self.engine.eval()
+        log_probs = by_rows(batch, self.config.optimizer.micro_batch_tokens, self.device, score)
+        gap = LogProbGap()
+        gap.add(log_probs, batch.old_log_probs, batch.loss_mask)
+        return corrected(batch, log_probs, cap), gap.metrics()
+
+    def _examples(self, update: int, rollouts: Sequence[Rollout]) -> Batch | None:
+        """What the supervised term of the loss imitates in this update."""
+        term = self.config.rl.supervised
+        if not term.coefficient:
+            return None
+        if term.source == "demonstrations":
+            seeds = self._seeds("rl-demonstrations", update, term.batch)[self.rank :: self.ranks]
+            examples, keep = [self.arena.demonstration(seed, term.noise) for seed in seeds], None
+        else:
+            rows, keep = best_of(torch.tensor([rollout.reward for rollout in rollouts]), self.config.rl.group)
+            examples = [rollouts[row] for row in rows]
+        return demonstration_batch(examples, self._pad_id, term.kind, term.emphasis, keep)
+
+    def _improve(self, batch: Batch, examples: Batch | None, critic: Critic | None, rate: float) -> dict[str, float]:
         """Optimizer steps on one batch of rollouts."""
         rl = self.config.rl
-        tally = Tally(rl)
+        tally, count = Tally(rl), rl.minibatches  # as many on every rank
         norm = float("nan")
+
+        def forward(model: Any, item: tuple[Callable[..., Tensor], Batch, Any]) -> Tensor:
+            loss, piece, denominator = item
+            return loss(model, piece.to(self.device), denominator)
+
         for _ in range(rl.epochs):
-            for rows in torch.arange(len(batch)).tensor_split(rl.minibatches):  # as many on every rank
+            for number, rows in enumerate(torch.arange(len(batch)).tensor_split(count)):
                 part = batch.rows(rows)
-                denominator = self._mean_over_ranks(part.weights.sum()) or 1.0
+                totals = [self._mean_over_ranks(value) or 1.0 for value in tally.denominators(part)]
+                part = split(tally.weighed(part)) if len(part) else part
+                used = self._micro_batches(tally.useful(part), batch)
+                pieces: list[Any] = [(tally.loss, piece, totals) for piece in used]
+                if examples is not None:
+                    shown = examples.rows(torch.arange(len(examples)).tensor_split(count)[number])
+                    total = self._mean_over_ranks(shown.weights.sum()) or 1.0
+                    pieces += [(tally.supervised, piece, total) for piece in self._micro_batches(shown, examples)]
+                norm, tally.moved = self._step(pieces, forward, rate), True
+                if critic is not None:
+                    total = self._mean_over_ranks(part.loss_mask.sum()) or 1.0
+                    pieces = [(critic.loss, piece, total) for piece in self._micro_batches(sampled(part), batch)]
+                    step = engine.update(critic.engine, pieces, forward, rl.critic.learning_rate)
+                    self.skips.count(step, rl.critic.learning_rate)
+        sums, tokens = torch.tensor(engine.gather(tally.entropies.tolist()), dtype=torch.float64).sum(dim=0)
+        entropies = RegionEntropies.from_dict(self.progress.entropies)
+        self.progress.entropies = entropies.update(sums, tokens, rl.weights.entropy).to_dict()
+        metrics = {"grad_norm": norm} | self.skips.metrics() | tally.metrics()
+        return metrics if critic is None else metrics | critic.metrics(batch)
 
-                def forward(model: Any, piece: Batch, denominator: float = denominator) -> Tensor:
-                    return tally.loss(model, piece.to(self.device), denominator)
+    def _reference_and_critic(self) -> tuple[Reference | None, Critic | None]:
+        """What the algorithm needs besides the policy; both begin as the policy does when this phase begins."""
+        rl = self.config.rl
+        wants_critic = rl.advantage.credit == "critic"
+        reference = critic = None
+        if not rl.updates or not (rl.kl.coefficient or wants_critic):
+            return None, None
+        path = self.folder / "first_policy"
+        if not self.progress.done.get("rl") and (wants_critic or rl.kl.reference is None):
+            keep_policy(path, self.engine, self.tokenizer)
+        if rl.kl.coefficient:
+            reference = Reference(self.config, path, len(self.tokenizer), self.device)
+        if wants_critic:
+            critic = Critic(self.config, self._settings, path, self.device)
+        return reference, critic
 
-                norm = self._step(self._micro_batches(informative(part), batch), forward, rate)
-        return {"grad_norm": norm} | self.skips.metrics() | tally.metrics()
-
-    def _step(self, micro_batches: list[Batch], forward: engine.Forward[Batch], rate: float) -> float:
+    def _step(self, micro_batches: list[Item], forward: engine.Forward[Item], rate: float) -> float:
         """An optimizer step, and the norm of its gradient."""
         step = engine.update(self.engine, micro_batches, forward, rate)
         self.skips.count(step, rate)
@@ -242,6 +383,7 @@ class Run:
 
     def save(self) -> Path:
         """Write a checkpoint."""
+        beat()
         self.progress.log = self.log.position()
         best = self.progress.best["step"] if self.progress.best else None
         folder, keep = self.folder / "checkpoints", self.config.run.keep
@@ -260,6 +402,7 @@ class Run:
         self._bar = bar
         for update in bar:
             began = time.monotonic()
+            beat()
             yield update
             self.progress.step += 1
             self.progress.done[phase] = update + 1
@@ -283,8 +426,9 @@ class Run:
             show_tools=show_tools and environment.tools_from == "template",
             results_as=environment.results_as,
             variables=self.config.model.template_variables,
+            stops=stop_ids(self.engine.module),
         )
-        return Arena(environment, chat, self.text_of)
+        return Arena(environment, chat, self.text_of, self.config.rollout)
 
     def _micro_batches(self, batch: Batch, whole: Batch | None = None) -> list[Batch]:
         """Micro-batches, as many on every rank; a rank with too few computes on a row of weight 0."""
@@ -294,6 +438,9 @@ class Run:
     def _seeds(self, phase: str, update: int, count: int) -> list[int]:
         key = [self.config.run.seed, *phase.encode(), update]
         return [int(seed) for seed in np.random.SeedSequence(key).generate_state(count) >> 1]
+
+    def _sum_over_ranks(self, value: Tensor) -> Tensor:
+        return torch.stack(engine.gather(value)).sum(dim=0)
 
     def _mean_over_ranks(self, value: Tensor) -> float:
         values = engine.gather(float(value))
@@ -310,6 +457,11 @@ class Run:
 
     def _spend(self, what: str, since: float) -> None:
         self.progress.seconds[what] = self.progress.seconds.get(what, 0.0) + time.monotonic() - since
+
+    @property
+    def _sampling(self) -> Sampling:
+        rl = self.config.rl
+        return Sampling(rl.temperature, rl.max_reply_tokens, rl.max_tokens, rl.decode_rows)
 
     @property
     def _pad_id(self) -> int:
@@ -336,6 +488,8 @@ def _check_ranks(config: Config, ranks: int) -> None:
         ConfigError: there are more ranks than that.
     """
     shared = {f"sft.{number}.batch": stage.batch for number, stage in enumerate(config.sft)}
+    if config.rl.supervised.coefficient and config.rl.supervised.source == "demonstrations":
+        shared["rl.supervised.batch"] = config.rl.supervised.batch
     for key, count in {**shared, "rl.tasks": config.rl.tasks}.items():
         if count < ranks:
             raise ConfigError(f"{key}: {count} cannot be shared out among {ranks} ranks")

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from rest_agent.batch import Batch, Rollout, collate, idle, informative, micro_batches, pad
+from rest_agent.batch import Batch, Rollout, collate, idle, informative, micro_batches, pad, sampled
 from rest_agent.losses import policy_loss
 from rest_agent.regions import Region
 
@@ -116,10 +116,26 @@ def test_leaving_out_rows_without_advantage_changes_nothing() -> None:
     assert gradient == pytest.approx(whole[1])
 
 
-def test_the_idle_row_is_the_shortest_and_weighs_nothing() -> None:
+def test_the_idle_row_is_the_shortest_and_nothing_of_it_counts() -> None:
     row = idle(_batch([5, 2, 3]))
     assert row.token_ids.tolist() == [[100, 101]]
-    assert row.weights.tolist() == [[0.0, 0.0]]
+    for stream in (row.weights, row.advantages, row.loss_mask, row.regions):
+        assert stream.tolist() == [[0.0, 0.0]]
+
+
+def test_streams_that_are_there_are_chosen_and_moved_with_the_others() -> None:
+    batch = replace(_batch([3, 2]), values=torch.tensor([[0.0, 1.0, 2.0], [3.0, 4.0, 0.0]]))
+    row = batch.rows(torch.tensor([1])).to("cpu")
+    assert row.values is not None
+    assert row.values.tolist() == [[3.0, 4.0]]
+    assert row.targets is None
+
+
+def test_rows_without_a_sampled_token_are_told_from_rows_without_advantage() -> None:
+    batch = _batch([3, 4, 2], [0.0, 1.0, 2.0])
+    batch = replace(batch, loss_mask=torch.where(torch.tensor([[True], [False], [True]]), batch.loss_mask, False))
+    assert sampled(batch).lengths.tolist() == [3, 2]
+    assert informative(batch).lengths.tolist() == [4, 2]
 
 
 def test_to_moves_every_stream() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,11 @@ import yaml
 
 from rest_agent.config import (
     QUICKSTART,
+    ALGORITHMS,
     Config,
     ConfigError,
+    KLConfig,
+    LossConfig,
     ModelConfig,
     Ramp,
     RLConfig,
@@ -33,7 +37,7 @@ def test_round_trip_through_yaml() -> None:
     config = Config(
         model=ModelConfig(path="some/model", dtype="bfloat16"),
         sft=(SFTStage(updates=3, noise=0.5, options={"starter": {"turns": 1}}),),
-        rl=RLConfig(dual_clip=None, weights=WeightsConfig("code", tag=Ramp(0.0, 2.0, updates=9))),
+        rl=RLConfig(loss=LossConfig(dual_clip=None), weights=WeightsConfig("code", tag=Ramp(0.0, 2.0, updates=9))),
     )
     assert from_tree(Config, yaml.safe_load(yaml.safe_dump(to_tree(config)))) == config
 
@@ -45,6 +49,41 @@ def test_a_file_changes_only_what_it_names(tmp_path: Path) -> None:
     assert config.sft == ()
     assert config.rl == RLConfig(learning_rate=3e-5, weights=WeightsConfig("uniform"))
     assert config.model == Config().model
+
+
+def test_an_algorithm_of_the_file_comes_before_the_rest_of_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "run.yaml"
+    path.write_text("rl: {algorithm: grpo, kl: {coefficient: 0.5}, loss: {clip_low: 0.1}}\n")
+    rl = load(path, ["rl.loss.clip_high=0.3"]).rl
+    assert rl.loss == LossConfig(clip_low=0.1, clip_high=0.3, dual_clip=None, aggregation="sequence-mean")
+    assert rl.kl == KLConfig(coefficient=0.5)
+
+
+def test_an_algorithm_of_the_command_line_replaces_that_of_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "run.yaml"
+    path.write_text("rl: {algorithm: dapo, updates: 7, refill: 9, loss: {clip_low: 0.1}, weights: {preset: code}}\n")
+    config = load(path, ["rl.kl.coefficient=0.5", "rl.algorithm=dr-grpo"])
+    assert config.rl == replace(load(tmp_path / "run.yaml", ["rl.algorithm=dr-grpo"]).rl, kl=KLConfig(coefficient=0.5))
+    assert (config.rl.updates, config.rl.refill, config.rl.weights.preset) == (7, 0, "code")
+    assert config.rl.loss == LossConfig(aggregation="constant", dual_clip=None)
+    saved = tmp_path / "config.yaml"
+    saved.write_text(yaml.safe_dump(to_tree(config)))
+    assert load(saved) == config
+
+
+def test_every_algorithm_can_be_chosen_and_is_none_of_the_others() -> None:
+    names = list(yaml.safe_load(ALGORITHMS.read_text()))
+    chosen = [load(None, [f"rl.algorithm={name}"]).rl for name in names]
+    assert chosen[0] == load().rl  # rest
+    assert len({str(replace(rl, algorithm="")) for rl in chosen}) == len(names) >= 9
+
+
+def test_choices_that_do_not_go_together_are_refused() -> None:
+    with pytest.raises(ConfigError, match=r"rl\.kl\.place must be loss under advantage\.credit=terms"):
+        load(None, ["rl.algorithm=gdpo", "rl.kl.place=reward", "rl.kl.coefficient=0.1"])
+    with pytest.raises(ConfigError, match=r"rl\.refill must be 0 under advantage\.credit=critic"):
+        load(None, ["rl.algorithm=ppo", "rl.refill=1"])
+    assert load(None, ["rl.algorithm=ppo", "rl.group=1"]).rl.group == 1
 
 
 def test_an_empty_file_is_the_default(tmp_path: Path) -> None:
@@ -63,11 +102,11 @@ def test_overrides_go_over_the_file_and_into_lists_and_options(tmp_path: Path) -
             "sft.1.batch=2",
             "environment.options.starter.turns=3",
             "optimizer.betas=[0, .5]",
-            "rl.dual_clip=null",
+            "rl.loss.dual_clip=null",
             "run.name=a=b",
         ],
     )
-    assert (config.rl.updates, config.rl.group, config.rl.dual_clip) == (9, 4, None)
+    assert (config.rl.updates, config.rl.group, config.rl.loss.dual_clip) == (9, 4, None)
     assert [stage.batch for stage in config.sft] == [5, 2]
     assert config.environment.options == {"starter": {"turns": 3}}
     assert config.optimizer.betas == (0.0, 0.5)
@@ -107,8 +146,17 @@ def test_whole_numbers_become_floats_where_floats_are_wanted() -> None:
         ("rl.group", "override 'rl.group' is not of the form key.sub=value"),
         ("rl.group=1", "rl.group must be at least 2"),
         ("rl.temperature=0", "rl.temperature must be greater than 0, got 0.0"),
-        ("rl.dual_clip=1", "rl.dual_clip must be greater than 1, or null, got 1.0"),
-        ("rl.clip_low=2", "rl.clip_low must be greater than 0, at most 1, got 2.0"),
+        ("rl.loss.dual_clip=1", "rl.loss.dual_clip must be greater than 1, or null, got 1.0"),
+        ("rl.loss.clip_low=2", "rl.loss.clip_low must be greater than 0, at most 1, got 2.0"),
+        ("rl.loss.aggregation=mean", "rl.loss.aggregation: expected one of weighted-token-mean, token-mean"),
+        ("rl.loss.constant=0", "rl.loss.constant must be at least 1, or null, got 0"),
+        ("rl.kl.estimator=k4", "rl.kl.estimator: expected one of k1, k2, k3, got 'k4'"),
+        ("rl.advantage.discount=2", "rl.advantage.discount must be between 0 and 1, got 2.0"),
+        ("rl.advantage.term_weights={a: b}", "rl.advantage.term_weights.a must be a number, got 'b'"),
+        ("rl.critic.clip=0", "rl.critic.clip must be greater than 0, or null, got 0.0"),
+        ("rl.algorithm=gpro", "rl.algorithm: expected one of rest, grpo, "),
+        ("rl.supervised.emphasis=9", "rl.supervised.emphasis must be greater than 0, at most 8, got 9.0"),
+        ("sft.0.emphasis=0", "sft.0.emphasis must be greater than 0, at most 8, got 0.0"),
         ("rl.weights.tag={start: -1, end: 0}", "rl.weights.tag.start must be at least 0, got -1.0"),
         ("rl.weights.tag.start=1", "rl.weights.tag.end is missing"),
         ("rl.weights.tag={start: 1, end: 0, updates: 0}", "rl.weights.tag.updates must be at least 1, or null, got 0"),
@@ -179,3 +227,24 @@ def test_a_ramp_over_updates_counts_them_whatever_the_run_is() -> None:
     assert [think.at(1.0, update) for update in (0, 1, 100, 200, 400)] == pytest.approx([0.6, 0.602, 0.8, 1.0, 1.0])
     with pytest.raises(ValueError, match="200 updates needs the number of the update"):
         think.at(0.5)
+
+
+@pytest.mark.parametrize("key", ["rl.top_p", "rl.top_k", "rollout.min_p"])
+def test_truncated_sampling_is_refused_with_the_reason(key: str) -> None:
+    with pytest.raises(ConfigError, match=rf"unknown key {key}: replies are sampled from the whole distribution"):
+        load(None, [f"{key}=0.9"])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("history=template_", r"rollout\.history: expected one of sampled, template"),
+        ("workers=-1", r"rollout\.workers must be at least 0"),
+        ("step_seconds=5", r"rollout\.workers must be at least 1 with step_seconds"),
+        ("importance_cap=0", r"rollout\.importance_cap must be greater than 0"),
+    ],
+    ids=lambda value: value.split("=")[0] if "=" in value else "",
+)
+def test_settings_of_rollouts_that_cannot_be_name_the_key(change: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load(None, [f"rollout.{change}"])

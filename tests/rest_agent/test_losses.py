@@ -14,10 +14,11 @@ import torch
 from torch import Tensor
 
 from rest_agent.advantages import group_advantages
+from rest_agent.aggregation import coefficients, denominator
 from rest_agent.losses import policy_loss
 
 DATA = Path(os.environ.get("TOOLUSE_TEST_DATA", Path(__file__).parents[2] / "../shared/data")) / "rest"
-CLIP = {"clip_low": 0.2, "clip_high": 0.3, "dual_clip": 3.0}
+CLIP: dict[str, Any] = {"clip_low": 0.2, "clip_high": 0.3, "dual_clip": 3.0}
 
 
 def _loss(ratios: list[float], advantages: list[float], weights: list[float], **changes: Any) -> tuple[Tensor, Any]:
@@ -98,6 +99,26 @@ def test_micro_batches_add_up_under_a_common_denominator() -> None:
     assert sum(parts).item() == pytest.approx(whole.item(), rel=1e-5)  # type: ignore[union-attr]
 
 
+def test_the_ratio_of_a_sequence_is_the_geometric_mean_of_its_tokens() -> None:
+    """Ratios 2 and 1/8 make 1/2; a token of weight 0 has no part in it. Each token keeps a gradient of its own."""
+    log_probs = torch.tensor([[2.0, 0.125, 7.0]]).log().requires_grad_()
+    weights = torch.tensor([[1.0, 3.0, 0.0]])
+    settings: dict[str, Any] = {"clip_low": 0.6, "clip_high": 0.6, "dual_clip": None, "denominator": 4.0}
+    loss, metrics = policy_loss(
+        log_probs, torch.zeros(1, 3), torch.full((1, 3), 2.0), weights, ratio="sequence", **settings
+    )
+    (gradient,) = torch.autograd.grad(loss, log_probs)
+    assert loss.item() == pytest.approx(-2 * 0.5)
+    assert gradient.tolist()[0] == pytest.approx([-2 * 0.5 / 4, -2 * 0.5 * 3 / 4, 0.0])
+    assert metrics["ratio"].item() == pytest.approx(1.0)
+    settings["clip_low"] = 0.4  # 1/2 is beyond it, for every token at once
+    clipped, metrics = policy_loss(
+        log_probs, torch.zeros(1, 3), torch.full((1, 3), -2.0), weights, ratio="sequence", **settings
+    )
+    assert metrics["clipped"].item() == 2
+    assert torch.autograd.grad(clipped, log_probs)[0].abs().sum().item() == 0
+
+
 @pytest.fixture(scope="module")
 def records() -> list[dict[str, Any]]:
     path = DATA / "loss.jsonl.gz"
@@ -139,6 +160,33 @@ def test_token_mean_and_its_metrics_agree_with_the_reference(records: list[dict[
         assert loss == pytest.approx(record["loss_token-mean"], abs=1e-5)
         for ours, theirs in (("clipped", "clipfrac"), ("dual_clipped", "clipfrac_lower"), ("kl", "ppo_kl")):
             assert (metrics[ours] / metrics["tokens"]).item() == pytest.approx(record[theirs], abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("how", "name"),
+    [("sequence-mean", "seq-mean-token-mean"), ("constant", "seq-mean-token-sum")],
+)
+def test_sequence_means_agree_with_the_reference(how: Any, name: str, records: list[dict[str, Any]]) -> None:
+    """Where no row is empty: the reference counts such rows."""
+    compared = 0
+    for record in records:
+        now, mask = torch.tensor(record["log_prob"]), torch.tensor(record["mask"])
+        weights = mask * torch.tensor(record["token_weight"]) if how == "sequence-mean" else mask
+        if not mask.any(dim=1).all():
+            continue
+        loss, _ = policy_loss(
+            now,
+            torch.tensor(record["old_log_prob"]),
+            torch.tensor(record["advantage"])[:, None].expand_as(now),
+            coefficients(weights, mask > 0, how, constant=1.0),
+            clip_low=record["clip_low"],
+            clip_high=record["clip_high"],
+            dual_clip=record["clip_c"],
+            denominator=denominator(weights, mask > 0, how),
+        )
+        assert loss.item() == pytest.approx(record[f"loss_{name}"], abs=1e-5)
+        compared += 1
+    assert compared >= 60
 
 
 def test_advantages_agree_with_the_reference(records: list[dict[str, Any]]) -> None:
