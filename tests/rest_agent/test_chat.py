@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from rest_agent.chat import Chat
+from rest_agent.chat import Chat, stop_ids
 from rest_agent.config import ConfigError
 from tooluse_gym import messages
 
@@ -176,3 +177,22 @@ def test_the_end_token_of_each_family(players: Any, family: str, end: str) -> No
     chat = players[family].arena().chat
     assert chat.tokenizer.decode([chat.end_id]) == end
     assert chat.reply_prefix == ("<think>\n" if family == "thinking" else "")
+
+
+@pytest.mark.parametrize(
+    ("named", "expected"),
+    [(None, set()), (7, {7}), ([3, 9], {3, 9})],
+    ids=["none", "one", "several"],
+)
+def test_the_models_own_end_tokens(named: Any, expected: set[int]) -> None:
+    assert stop_ids(SimpleNamespace(generation_config=SimpleNamespace(eos_token_id=named))) == expected
+    assert stop_ids(SimpleNamespace()) == set()
+
+
+def test_the_end_tokens_of_a_pretrained_model_are_the_templates_and_its_own(players: Any) -> None:
+    player = players["qwen"]
+    ends = [player.tokenizer.eos_token_id, player.tokenizer.pad_token_id]
+    model = SimpleNamespace(generation_config=SimpleNamespace(eos_token_id=ends))
+    chat = Chat(player.tokenizer, show_tools=True, stops=stop_ids(model))
+    assert chat.end_id == ends[0]
+    assert chat.end_ids == set(ends)

@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from rest_agent.batch import Rollout, collate, pad
-from rest_agent.config import ConfigError
+from rest_agent.chat import Chat
+from rest_agent.config import ConfigError, EnvironmentConfig
 from rest_agent.regions import Region
 from rest_agent.rollout import Arena, Conversation, Start, make_env
 from rest_agent.sampling.decode import Sampling
@@ -293,6 +294,31 @@ def _restored(arena: Arena, start: Start) -> Any:
     return env
 
 
+def test_a_reply_may_end_with_any_of_the_end_tokens(players: Any, scripted: Any) -> None:
+    """It was sampled, so it stays; the template's own end token follows it, unsampled."""
+    player = players["qwen"]
+    other = player.tokenizer.pad_token_id
+    plain = player.arena().demonstration(3, 0.0)
+    first = int(plain.loss_mask.int().argmax())
+    end = first + plain.token_ids[first:].tolist().index(player.tokenizer.eos_token_id)
+    script = plain.token_ids.clone()
+    script[end] = other
+    chat = Chat(player.tokenizer, show_tools=True, stops=[other])
+    arena = Arena(player.arena().config, chat, player.text_of)
+    model = scripted(player.model, script[: end + 1], strength=60.0)
+    sampling = dataclasses.replace(SAMPLING, max_reply_tokens=end - first + 1)
+    (rollout,) = arena.rollouts(model, [_start(arena, plain.task_id)], sampling, seed=0)
+    assert torch.equal(rollout.token_ids[: end + 1], script[: end + 1])
+    assert rollout.loss_mask[first : end + 1].all()
+    assert rollout.regions[end] == Region.END
+    assert rollout.token_ids[end + 1] == chat.end_id
+    assert not rollout.loss_mask[end + 1]
+    record, expected = rollout.trajectory, plain.trajectory
+    assert record is not None
+    assert expected is not None
+    assert record.steps[0].action == expected.steps[0].action
+
+
 @pytest.mark.parametrize("temperature", [0.0, 1.0], ids=["greedy", "sampled"])
 def test_few_rows_at_a_time_give_the_same_episodes(temperature: float, players: Any) -> None:
     arena = players["llama"].arena()
@@ -342,7 +368,5 @@ def test_tools_that_appear_later_are_told_where_the_template_shows_tools(players
     ids=["unknown id", "other kind", "unknown option", "unknown dataset", "unknown format"],
 )
 def test_environments_that_cannot_be_made_name_the_key(environment: dict[str, Any], message: str) -> None:
-    from rest_agent.config import EnvironmentConfig
-
     with pytest.raises(ConfigError, match=message):
         make_env(EnvironmentConfig(**environment))
