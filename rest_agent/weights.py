@@ -7,6 +7,7 @@ preset stands for is data (:data:`PRESETS`); the preset ``reference`` works on t
 from __future__ import annotations
 
 from dataclasses import fields, replace
+from functools import lru_cache
 from typing import Literal
 
 import torch
@@ -77,6 +78,7 @@ PRESETS: dict[str, WeightsConfig] = {
 }
 
 
+@lru_cache
 def resolve(schedule: WeightsConfig) -> WeightsConfig:
     """``schedule`` with its preset's values where it has none of its own."""
     preset = PRESETS[schedule.preset]
@@ -155,10 +157,8 @@ def region_weights(
     if schedule.preset == "reference":
         raise ValueError("the preset 'reference' weighs text, not regions: use rest_agent.published")
     schedule = resolve(schedule)
-    weights = torch.zeros(len(Region), dtype=torch.float64)
-    for region in Region:
-        if region is not Region.NONE:
-            weights[region] = getattr(schedule, region.name.lower()).at(progress, update)
+    ramps = (getattr(schedule, region.name.lower()) for region in Region if region is not Region.NONE)
+    weights = torch.tensor([0.0, *(ramp.at(progress, update) for ramp in ramps)], dtype=torch.float64)
     if schedule.preset == "paper":
         rule = schedule.entropy
         weights = (measured_weights(entropies or RegionEntropies(), rule) + weights).clamp(rule.floor, rule.cap)
