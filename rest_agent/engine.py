@@ -21,6 +21,7 @@ from deepspeed.runtime.config import DeepSpeedConfigError
 from torch import Tensor
 
 from rest_agent.config import Config, ConfigError, OptimizerConfig
+from rest_agent.watchdog import beat
 
 _SMALL = 20_000_000  # parameters
 
@@ -173,6 +174,7 @@ def update(engine: Any, micro_batches: Sequence[Item], forward: Forward[Item], l
     engine.train()
     finite = torch.ones((), dtype=torch.bool, device=engine.device)
     for number, item in enumerate(micro_batches):
+        beat()
         engine.set_gradient_accumulation_boundary(number == len(micro_batches) - 1)
         loss = forward(engine, item)
         finite &= loss.isfinite()

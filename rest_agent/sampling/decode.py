@@ -21,6 +21,7 @@ from torch import Tensor
 from transformers.cache_utils import DynamicCache
 
 from rest_agent.sampling.cache import SlotCache
+from rest_agent.watchdog import beat
 
 _COMPACT_BELOW = 0.75  # once nobody waits, drop finished rows when fewer than this share still run
 _REFILL_FROM = 0.125  # give slots away when this share of them is free: prefilling one by one costs a pass each
@@ -156,6 +157,7 @@ def decode(
         tokens = [pad_id] * len(rows)
         for slot in fed:
             tokens[slot] = rows[slot].feed.popleft()
+        beat()
         logits = _next_logits(model, cache, tokens, [row.column for row in rows])
         for slot in fed:
             rows[slot].cached += 1
