@@ -155,6 +155,9 @@ def test_reinforcement_learns_from_different_rewards(whole: Path) -> None:
         assert abs(values["ratio"] - 1) < 0.2
         shares = [value for name, value in values.items() if name.startswith("weight/")]
         assert sum(shares) == pytest.approx(1)
+    assert ["seconds_diagnostics" in values for values in records] == [True, False, False]  # every fifth
+    assert records[0]["gradient/noise"] > 0
+    assert records[0]["entropy_after/think"] != records[0]["entropy/think"] > 0
     validation = [record for record in read_log(whole) if record.stage == "validation"]
     assert [(record.update, record.values["n"]) for record in validation] == [(1, 3)]
 
@@ -169,7 +172,8 @@ def test_every_zero_stage_makes_the_same_run(
     found, expected = (_values(read_log(one)) for one in (run, whole))
     assert list(found) == [("sft0", 0), ("sft0", 1), ("sft0", 2), ("rl", 0)]
     for key, values in found.items():
-        for name in {"loss", "reward", "ratio", "kl", "tokens"} & values.keys():
+        names = {"loss", "reward", "ratio", "kl", "tokens", "gradient/noise", "gradient/cosine", "entropy_after/think"}
+        for name in names & values.keys():
             assert values[name] == pytest.approx(expected[key][name], rel=2e-3, abs=2e-5), (key, name)
 
 
@@ -190,7 +194,7 @@ def test_a_resumed_run_goes_on_as_if_it_had_never_stopped(step: int, whole: Path
     for path in (run / "metrics.jsonl", run / "report.md"):
         path.unlink()
     assert cli.main(["--resume", str(run)]) == 0
-    expected, found = (_values(read_log(one), "seconds_sampling") for one in (whole, run))
+    expected, found = (_values(read_log(one), "seconds_sampling", "seconds_diagnostics") for one in (whole, run))
     done = [("sft0", 0), ("sft0", 1), ("sft0", 2), ("rl", 0), ("rl", 1), ("validation", 1), ("rl", 2)]
     assert list(expected) == done
     assert list(found) == done[step + (step == 5) :]
