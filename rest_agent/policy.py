@@ -12,9 +12,9 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_token
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
 from rest_agent.config import Config, ConfigError, EnvironmentConfig, ModelConfig
+from rest_agent.environments import make_env
 from rest_agent.logits import check_head
 from rest_agent.regions import TokenText
-from rest_agent.rollout import make_env
 from rest_agent.sampling.cache import supports
 
 ROLE_TOKENS = ("<|system|>", "<|user|>", "<|assistant|>", "<|tool|>", "<|tools|>")

@@ -7,26 +7,25 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import zip_longest
 from statistics import fmean
 from typing import Any, Literal
 
-import gymnasium
 import numpy as np
 
 from rest_agent.batch import Rollout
 from rest_agent.chat import Chat
 from rest_agent.config import ConfigError, EnvironmentConfig, RolloutConfig
 from rest_agent.engine import threads_for_decoding
+from rest_agent.environments import Environments, Start
+from rest_agent.outcome import Outcome
 from rest_agent.regions import TokenText
 from rest_agent.sampling.decode import Answer, Sampling, decode
 from rest_agent.segments import Transcript
 from rest_agent.workers import Job, Workers
-from tooluse_gym.env import Snapshot, ToolUseEnv
-from tooluse_gym.errors import ToolUseError
+from tooluse_gym.env import ToolUseEnv
 from tooluse_gym.formats import get_format
-from tooluse_gym.tasks import Task, TaskList
 
 _LOG = logging.getLogger(__name__)
 
@@ -61,14 +60,11 @@ class Conversation:
         self._job: Job | None = None
         self._shown = env.tools
         self._end: int | None = None
-        self._truncated = False
-        self._reward_terms = env.rubric.zeros()
-        self._turn_rewards = [0.0]
-        self._calls = 0
+        self._outcome = Outcome(env)
 
     def spoke(self, ids: list[int], log_probs: list[float]) -> None:
         chat = self.transcript.chat
-        text = self.transcript.say(ids, log_probs, self._turn)
+        text = self.transcript.say(ids, log_probs, self._outcome.turn)
         self._end = ids[-1] if ids[-1] in chat.end_ids else None
         self._job = self._workers.submit(lambda: self.env.step(text))
 
@@ -85,15 +81,10 @@ class Conversation:
             observation, reward, terminated, truncated, info = self._job.result()
         except Exception as error:
             raise EnvironmentFailed(f"{type(error).__name__}: {error}") from error
-        self._turn_rewards[-1] += reward
-        for name, value in info["reward_terms"].items():
-            self._reward_terms[name] += value
-        self._calls += len(info["failures"])
-        self._truncated |= truncated or self._end is None
-        if terminated or truncated:
+        over = terminated or truncated
+        self._outcome.add(reward, over, truncated or self._end is None, info)
+        if over:
             return Answer(over=True)
-        if info["step"] == 0:  # nothing was said in it yet: a new turn
-            self._turn_rewards.append(0.0)
         shown = info.get("tools", self._shown)
         new = [tool for tool in shown if tool not in self._shown]
         self._shown = shown
@@ -106,42 +97,18 @@ class Conversation:
         return Answer(heard)
 
     def cut(self, ids: list[int], log_probs: list[float]) -> None:
-        self._truncated = True
+        self._outcome.truncated = True
         if ids:
-            self.transcript.say(ids, log_probs, self._turn)
+            self.transcript.say(ids, log_probs, self._outcome.turn)
         self.transcript.forget_unanswered()
 
     def leave_out(self, max_tokens: int) -> None:
         """Do not play: the opening is too long."""
-        self._truncated = True
+        self._outcome.truncated = True
         self.transcript.keep(max_tokens)
 
-    @property
-    def _turn(self) -> int:
-        """The running turn, counted from the one that the episode began in."""
-        return len(self._turn_rewards) - 1
-
     def rollout(self) -> Rollout:
-        trajectory = self.env.trajectory()
-        return self.transcript.rollout(
-            reward=sum(self._reward_terms.values()),
-            reward_terms=self._reward_terms,
-            turn_rewards=tuple(self._turn_rewards),
-            task_id=trajectory.task,
-            valid=trajectory.verdict is not None and trajectory.verdict.valid,
-            truncated=self._truncated,
-            steps=len(trajectory.steps),
-            calls=self._calls,
-            trajectory=trajectory,
-        )
-
-
-@dataclass(frozen=True)
-class Start:
-    """Where a rollout begins: the first moment of an episode."""
-
-    snapshot: Snapshot
-    task: Task
+        return self.transcript.rollout(**self._outcome.fields(self.env))
 
 
 class Episode:
@@ -205,11 +172,11 @@ class Episode:
         return Answer(over=True)
 
 
-class Arena:
-    """The environments that rollouts are sampled in, made once and used again."""
+class Arena(Environments):
+    """Where a model plays: environments, and how what is said in them becomes token ids."""
 
     def __init__(self, config: EnvironmentConfig, chat: Chat, text_of: TokenText, rollout: RolloutConfig | None = None):
-        self.config = config
+        super().__init__(config)
         self.chat = chat
         self.text_of = text_of
         self._rollout = RolloutConfig() if rollout is None else rollout
@@ -220,7 +187,6 @@ class Arena:
                 f"environment.format: {config.format} has no place for the thought that the model's chat template "
                 "opens; use hermes or toolrl, or switch thinking off in model.template_variables"
             )
-        self._idle: list[ToolUseEnv] = []
 
     def rollouts(self, model: Any, starts: Sequence[Start], sampling: Sampling, seed: int) -> list[Rollout]:
         """One rollout of ``model`` from each starting point, in their order. Equal seeds give equal rollouts.
@@ -255,38 +221,7 @@ class Arena:
 
     def begin(self, start: Start, fresh: bool = False) -> Conversation:
         """The first moment of an episode; in a ``fresh`` environment if wanted."""
-        env = make_env(self.config) if fresh or not self._idle else self._idle.pop()
-        env.restore(start.snapshot)
-        return Conversation(env, self.transcript(), self._workers, self._rollout.history)
-
-    def give_back(self, env: ToolUseEnv) -> None:
-        """An environment that is free again."""
-        self._idle.append(env)
-
-    def sample_tasks(self, split: str, seed: int, count: int) -> list[Start]:
-        """The beginnings of ``count`` episodes; the same for the same seed."""
-        env = self.env
-        env.reset(seed=seed)
-        return [self._start(env, split=split) for _ in range(count)]
-
-    def held_out_tasks(self, split: str, seed: int, count: int) -> list[Start]:
-        """The beginnings of ``count`` episodes to be measured on: the first of a list of tasks, else drawn.
-
-        A list may have fewer. Its tasks are named one by one, as benchmarks forbid to sample from their test data.
-        """
-        env = self.env
-        if not isinstance(env.tasks, TaskList):
-            return self.sample_tasks(split, seed, count)
-        chosen = [task.id for task in env.tasks if task.split == split]
-        if not chosen:
-            raise ConfigError(
-                f"environment.eval_split: no tasks in {split!r}; choose one of {', '.join(env.tasks.splits)}"
-            )
-        return [self._start(env, task_id=task_id) for task_id in chosen[:count]]
-
-    def _start(self, env: ToolUseEnv, **options: Any) -> Start:
-        env.reset(options=options)
-        return Start(env.snapshot(), env.task)
+        return Conversation(self.take(start, fresh), self.transcript(), self._workers, self._rollout.history)
 
     def demonstration(self, seed: int, noise: float) -> Rollout:
         """A demonstration of a training task as a rollout: the demonstrator's tokens are those to be learned."""
@@ -305,31 +240,6 @@ class Arena:
     def transcript(self) -> Transcript:
         """An empty one."""
         return Transcript(self.chat, self.text_of, self._format)
-
-    @property
-    def env(self) -> ToolUseEnv:
-        """An environment at hand while no rollouts are sampled."""
-        if not self._idle:
-            self._idle.append(make_env(self.config))
-        return self._idle[-1]
-
-
-def make_env(config: EnvironmentConfig, **options: Any) -> ToolUseEnv:
-    """The configured environment, without wrappers.
-
-    Raises:
-        ConfigError: there is no such environment, or it does not take these options.
-    """
-    merged = {"format": config.format, "show_tools": config.tools_from == "system", **config.options, **options}
-    try:
-        env = gymnasium.make(config.id, disable_env_checker=True, **merged).unwrapped
-    except gymnasium.error.Error as error:
-        raise ConfigError(f"environment.id: {error}") from error
-    except (ToolUseError, TypeError) as error:
-        raise ConfigError(f"environment.options: {error}") from error
-    if not isinstance(env, ToolUseEnv):
-        raise ConfigError(f"environment.id: {config.id} is not a tool-use environment, but {type(env).__name__}")
-    return env
 
 
 def reward_truncated(rollouts: Sequence[Rollout], reward: float | None) -> list[Rollout]:

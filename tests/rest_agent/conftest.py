@@ -21,8 +21,9 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast,
 from rest_agent import engine, policy
 from rest_agent.chat import Chat
 from rest_agent.config import EnvironmentConfig, ModelConfig
+from rest_agent.environments import make_env
 from rest_agent.regions import TokenText
-from rest_agent.rollout import Arena, make_env
+from rest_agent.rollout import Arena
 
 FAMILIES = ("qwen", "llama", "thinking", "own")
 TEMPLATES = Path(__file__).parent / "templates"
