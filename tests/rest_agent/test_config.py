@@ -9,8 +9,8 @@ import pytest
 import yaml
 
 from rest_agent.config import (
-    QUICKSTART,
     ALGORITHMS,
+    QUICKSTART,
     Config,
     ConfigError,
     KLConfig,
