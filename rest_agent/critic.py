@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import AutoModelForTokenClassification
+from transformers import AutoConfig, AutoModelForTokenClassification
 from transformers.utils import logging
 
 from rest_agent import engine
@@ -90,9 +90,11 @@ def value_model(path: str | Path, config: Config) -> Any:
     """The model in ``path`` with a head of one number, which is 0 for everything."""
     verbosity = logging.get_verbosity()
     logging.set_verbosity_error()  # type: ignore[no-untyped-call]  # (it would warn that the head is new)
-    dtype = getattr(torch, config.model.dtype)
-    options: dict[str, Any] = {"num_labels": 1, "classifier_dropout": 0.0, "dtype": dtype}
-    model: Any = AutoModelForTokenClassification.from_pretrained(path, **options)
+    shape = AutoConfig.from_pretrained(path, num_labels=1)
+    shape.classifier_dropout = 0.0  # its default is .1
+    options: dict[str, Any] = {"config": shape, "dtype": getattr(torch, config.model.dtype)}
+    with torch.random.fork_rng(devices=[]):  # what initialises the head, which is 0, is not the run's chance
+        model: Any = AutoModelForTokenClassification.from_pretrained(path, **options)
     logging.set_verbosity(verbosity)
     torch.nn.init.zeros_(model.score.weight)
     torch.nn.init.zeros_(model.score.bias)

@@ -147,7 +147,7 @@ def test_a_rank_that_sleeps_ends_a_run_of_two(folders: dict[str, Path], tmp_path
         start_new_session=True,
     )
     try:
-        printed, _ = process.communicate(timeout=150)
+        printed, _ = process.communicate(timeout=300)
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
