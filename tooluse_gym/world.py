@@ -84,8 +84,10 @@ class World:
         differences: dict[str, list[str]] = {}
         for name, toolset in self.toolsets.items():
             mine, theirs = toolset.state(), others[name]
-            if mine != theirs:
-                unequal = [key for key in {**mine, **theirs} if mine.get(key) != theirs.get(key)]
+            if mine == theirs:
+                continue
+            unequal = [key for key in {**mine, **theirs} if mine.get(key) != theirs.get(key)]
+            if unequal:  # an attribute that only one of them has may be None
                 differences[name] = unequal
         return differences
 

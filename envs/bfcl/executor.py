@@ -129,7 +129,7 @@ def execute(text: str, instances: dict[str, ToolSet]) -> str:
         _deny(text)
         parse = _parse_again if len(text) <= _LONGEST_REMEMBERED else parse_expression
         result = _Evaluation(instances).value(parse(text))
-        Budget(LARGEST_RESULT, "the result").measure(result)  # an expression can share one part many times
+        Budget(LARGEST_RESULT, "the result").copy(result)  # an expression can share one part many times
         return _observation(result)
     except Exception as error:  # the boundary: whatever goes wrong in a call is an observation
         return f"Error during execution: {error}"

@@ -7,6 +7,7 @@ from typing import Any
 
 import tooluse_gym.world
 from tooluse_gym.errors import ConfigurationError
+from tooluse_gym.formats.python_calls import MAX_BITS
 from tooluse_gym.formats.reply import Call
 
 from .executor import execute, execute_call
@@ -15,7 +16,6 @@ from .simulators.file_tree import Directory, File, Node
 from .simulators.limits import LARGEST_ARGUMENTS, MOST_NODES, Budget, RefusedError
 
 _DEEPEST_STATE = 100  # levels of directories in an encoded state
-_MOST_BITS = 14_284  # of an integer in an encoded state; CPython prints no integer of more than 4,300 digits
 
 
 class World(tooluse_gym.world.World):
@@ -104,7 +104,7 @@ def encode(value: Any) -> Any:
         return [encode(item) for item in value]
     if isinstance(value, set):
         return {"__set__": sorted(value)}
-    if isinstance(value, int) and value.bit_length() > _MOST_BITS:
+    if isinstance(value, int) and value.bit_length() > MAX_BITS:
         return {"__repr__": hex(value)}
     if value is None or isinstance(value, str | int | float):
         return value

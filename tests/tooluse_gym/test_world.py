@@ -114,6 +114,14 @@ def test_differs_names_attributes(world: World) -> None:
     assert world.state() == {"Counter": {"value": 1}}
 
 
+def test_an_attribute_that_one_world_lacks_is_none(world: World) -> None:
+    other = copy.deepcopy(world)
+    other.toolsets["Counter"].note = None  # type: ignore[attr-defined]
+    assert (world.differs(other), other.differs(world)) == ({}, {})
+    other.toolsets["Counter"].note = ""  # type: ignore[attr-defined]
+    assert world.differs(other) == {"Counter": ["note"]}
+
+
 def test_a_copy_is_independent(world: World) -> None:
     copied = copy.deepcopy(world)
     copied.call(Call("add", {"amount": 5}))

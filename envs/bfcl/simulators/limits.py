@@ -46,28 +46,6 @@ class Budget:
         if self._left < 0:
             raise RefusedError(f"{self._what} is too large (more than {self._size} characters)")
 
-    def measure(self, value: Any, depth: int = 0) -> None:
-        """Spend the size of ``value``.
-
-        Raises:
-            RefusedError: it exceeds what is left, or nests too deeply.
-        """
-        kind = type(value)
-        if kind is str:
-            self.charge(len(value) + 1)
-        elif kind is float or kind is bool or value is None:
-            self.charge(1)
-        elif kind is int:
-            self.charge(value.bit_length() // 4 + 1)
-        elif (kind is dict or kind is list or kind is tuple) and depth <= DEEPEST_VALUE:
-            self.charge(1)
-            for item in value:
-                self.measure(item, depth + 1)
-            for item in value.values() if kind is dict else ():
-                self.measure(item, depth + 1)
-        else:
-            self.copy(value, depth)
-
     def copy(self, value: Any, depth: int = 0) -> Any:
         """A deep copy that shares nothing, not even with itself: sharing unfolds, so that its size is what it prints.
 
