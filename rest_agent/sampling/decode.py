@@ -1,9 +1,10 @@
 """The decode loop: many conversations advance together, one token a pass.
 
 Each conversation stands in a slot of the cache. A row that listens (tool results, the next request) is fed the tokens
-it hears; a row that speaks is fed what it samples. A slot whose conversation is over is given to one that waits.
-Nothing is computed twice, and no token is decoded and encoded again. What a row samples depends on the seed, its number
-and its conversation alone: not on its slot, its neighbours, or how many they are.
+it hears, at once if :class:`LeanForward` knows the model; a row that speaks is fed what it samples. A slot whose
+conversation is over is given to one that waits. Nothing is computed twice, and no token is decoded and encoded again.
+What a row samples depends on the seed, its number and its conversation alone: not on its slot, its neighbours, or how
+many they are.
 """
 
 from __future__ import annotations
@@ -18,13 +19,14 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from torch import Tensor
-from transformers.cache_utils import DynamicCache
 
 from rest_agent.sampling.cache import SlotCache
+from rest_agent.sampling.forward import LeanForward, OwnForward, forward_of
 from rest_agent.watchdog import beat
 
 _COMPACT_BELOW = 0.75  # once nobody waits, drop finished rows when fewer than this share still run
 _REFILL_FROM = 0.125  # give slots away when this share of them is free: prefilling one by one costs a pass each
+_HEARD = 2048  # tokens, padding included, that are heard in one pass
 _PAUSE = 0.001  # seconds between looks at environments that all rows wait for
 
 
@@ -128,11 +130,12 @@ def decode(
     arriving = (_Row(speaker, number, seed) for number, speaker in enumerate(speakers))
     rows: list[_Row] = []
     entering = dict(enumerate(islice(arriving, sampling.rows)))
+    forward = forward_of(model, sampling.max_tokens)
     cache = SlotCache(model.config.num_hidden_layers, len(entering), sampling.max_tokens, model.device)
     some_wait = True
     while True:
         if entering:
-            _fill(model, cache, rows, entering, sampling.prefill_tokens, pad_id)
+            _fill(forward, cache, rows, entering, sampling.prefill_tokens)
             rows = [entering.get(slot, row) for slot, row in enumerate(rows)] or list(entering.values())
             entering = {}
         running = [slot for slot, row in enumerate(rows) if not row.over]
@@ -154,11 +157,17 @@ def decode(
             if any(row.asked for row in rows):
                 time.sleep(_PAUSE)
             continue
+        listening = [slot for slot in fed if len(rows[slot].feed) > 1]
+        if listening and isinstance(forward, LeanForward):
+            _hear(forward, cache, rows, listening)
         tokens = [pad_id] * len(rows)
         for slot in fed:
             tokens[slot] = rows[slot].feed.popleft()
         beat()
-        logits = _next_logits(model, cache, tokens, [row.column for row in rows])
+        columns = [row.column for row in rows]
+        ids, positions = torch.tensor([tokens, columns], device=model.device)
+        cache.aim(positions, max(columns) + 1)
+        logits = forward.step(ids, cache)
         for slot in fed:
             rows[slot].cached += 1
         speaking = [slot for slot in fed if not rows[slot].feed]
@@ -169,22 +178,19 @@ def decode(
                 _say(rows[slot], token, log_prob, sampling, end_ids)
 
 
-def _next_logits(model: Any, cache: SlotCache, tokens: list[int], columns: list[int]) -> Tensor:
-    """(S, V) logits after one token at its column of every slot."""
-    ids, positions = torch.tensor([tokens, columns], device=model.device)
-    cache.aim(positions, max(columns) + 1)
-    logits: Tensor = model(
-        input_ids=ids[:, None],
-        attention_mask=cache.mask(model.dtype),
-        position_ids=positions[:, None],
-        past_key_values=cache,
-        use_cache=True,
-    ).logits[:, -1]
-    return logits
+def _hear(forward: LeanForward, cache: SlotCache, rows: Sequence[_Row], slots: Sequence[int]) -> None:
+    """Feed at once what the rows in ``slots`` hear, but for the last token: the pass that follows predicts from it."""
+    most = max(1, _HEARD // len(slots))
+    columns = [rows[slot].cached for slot in slots]
+    chunks = []
+    for row in (rows[slot] for slot in slots):
+        chunks.append([row.feed.popleft() for _ in range(min(most, len(row.feed) - 1))])
+        row.cached += len(chunks[-1])
+    forward.hear(chunks, slots, columns, cache)
 
 
 def _fill(
-    model: Any, cache: SlotCache, rows: Sequence[_Row], entering: Mapping[int, _Row], budget: int, pad_id: int
+    forward: OwnForward, cache: SlotCache, rows: Sequence[_Row], entering: Mapping[int, _Row], budget: int
 ) -> None:
     """Fill the slots of ``entering`` rows with their prompts, but for the last token, which a row is fed as its first.
 
@@ -202,7 +208,7 @@ def _fill(
     for prompt in wanted.keys() & standing.keys():
         cache.copy(standing[prompt], wanted.pop(prompt), len(prompt) - 1)
     for prompts in _passes(wanted, budget):
-        filled = _prefill(model, [prompt[:-1] for prompt in prompts], pad_id)
+        filled = forward.prefill([prompt[:-1] for prompt in prompts])
         pairs = [(number, slot) for number, prompt in enumerate(prompts) for slot in wanted[prompt]]
         cache.store(filled, *zip(*pairs, strict=True))
 
@@ -216,15 +222,6 @@ def _passes(prompts: Iterable[tuple[int, ...]], budget: int) -> list[list[tuple[
         else:
             passes.append([prompt])
     return passes
-
-
-def _prefill(model: Any, prompts: Sequence[Sequence[int]], pad_id: int) -> DynamicCache:
-    """The cache after ``prompts``. Padding is on the right, where causal attention needs no mask to pass it over."""
-    width = max(map(len, prompts))
-    ids = torch.tensor([[*prompt, *[pad_id] * (width - len(prompt))] for prompt in prompts], device=model.device)
-    cache = DynamicCache()
-    model(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=1)
-    return cache
 
 
 def _sample(logits: Tensor, temperature: float, noise: Sequence[float]) -> tuple[list[int], list[float]]:
