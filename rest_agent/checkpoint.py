@@ -30,6 +30,7 @@ _MANIFEST = "manifest.json"
 _STATE = "state.json"
 _SHARDS = "deepspeed"
 _UNIVERSAL = "universal"
+_CRITIC = "critic"
 _HEAD = "head"
 _SUMMED = 1 << 28  # bytes; reading larger files again would take longer than writing them seldom is worth
 
@@ -39,11 +40,17 @@ class CheckpointError(RuntimeError):
 
 
 def save(
-    folder: Path, engine: Any, tokenizer: Any, state: Mapping[str, Any], keep: int, best: int | None = None
+    folder: Path,
+    engine: Any,
+    tokenizer: Any,
+    state: Mapping[str, Any],
+    keep: int,
+    best: int | None = None,
+    critic: Any = None,
 ) -> Path:
     """Write the checkpoint ``folder/step-N``, N from ``state["step"]``; of those up to N the newest ``keep`` stay.
 
-    So does that of step ``best``. A collective: all ranks call it.
+    So does that of step ``best``. ``critic`` is PPO's second engine. A collective: all ranks call it.
 
     Raises:
         CheckpointError: it cannot be written, for want of space as a rule; those before it are as they were.
@@ -56,6 +63,8 @@ def save(
             unfinished.mkdir(parents=True)
         dist.barrier()
         engine.save_checkpoint(str(unfinished), tag=_SHARDS)
+        if critic is not None:
+            critic.save_checkpoint(str(unfinished / _CRITIC), tag=_SHARDS)
         _random_file(unfinished, dist.get_rank()).write_text(json.dumps(randomness.state()), encoding="utf-8")
         weights = state_dict(engine)
         dist.barrier()
@@ -153,7 +162,8 @@ def load_settings(path: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
     failure = None
     if is_first():
         say(f"checkpoint {path} was saved with {_words(record)}, and this is {_words(here)}: converting it")
-        failure = _convert(path)
+        folders = [path, path / _CRITIC] if has_critic(path) else [path]
+        failure = next(filter(None, map(_convert, folders)), None)
     failure = broadcast(failure)
     if failure is not None:
         raise CheckpointError(failure)
@@ -169,17 +179,25 @@ def restore(path: Path, engine: Any) -> dict[str, Any]:
         CheckpointError: DeepSpeed cannot load it.
     """
     record = _record(path)
-    tag = _UNIVERSAL if engine.load_universal_checkpoint() else _SHARDS
-    try:
-        loaded, _ = engine.load_checkpoint(str(path), tag=tag)
-    except (RuntimeError, AssertionError, OSError, KeyError, ValueError) as error:
-        raise CheckpointError(f"checkpoint {path}: DeepSpeed cannot load {path / tag}: {error}") from error
-    if loaded is None:
-        raise CheckpointError(f"checkpoint {path}: DeepSpeed found no shards in {path / tag}")
+    _load(path, engine)
     if record["ranks"] == dist.get_world_size():
         randomness.restore(json.loads(_random_file(path, dist.get_rank()).read_text(encoding="utf-8")))
     state: dict[str, Any] = record["run"]
     return state
+
+
+def has_critic(path: Path) -> bool:
+    """Whether a critic was saved in it."""
+    return (path / _CRITIC).is_dir()
+
+
+def restore_critic(path: Path, critic: Any) -> None:
+    """Load weights and optimizer into the critic's engine.
+
+    Raises:
+        CheckpointError: DeepSpeed cannot load it.
+    """
+    _load(path / _CRITIC, critic)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -190,6 +208,16 @@ def write_text(path: Path, text: str) -> None:
         file.flush()
         os.fsync(file.fileno())
     aside.replace(path)
+
+
+def _load(path: Path, engine: Any) -> None:
+    tag = _UNIVERSAL if engine.load_universal_checkpoint() else _SHARDS
+    try:
+        loaded, _ = engine.load_checkpoint(str(path), tag=tag)
+    except (RuntimeError, AssertionError, OSError, KeyError, ValueError) as error:
+        raise CheckpointError(f"checkpoint {path}: DeepSpeed cannot load {path / tag}: {error}") from error
+    if loaded is None:
+        raise CheckpointError(f"checkpoint {path}: DeepSpeed found no shards in {path / tag}")
 
 
 def _record(path: Path) -> dict[str, Any]:

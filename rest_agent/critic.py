@@ -93,8 +93,7 @@ def value_model(path: str | Path, config: Config) -> Any:
     shape = AutoConfig.from_pretrained(path, num_labels=1)
     shape.classifier_dropout = 0.0  # its default is .1
     options: dict[str, Any] = {"config": shape, "dtype": getattr(torch, config.model.dtype)}
-    with torch.random.fork_rng(devices=[]):  # what initialises the head, which is 0, is not the run's chance
-        model: Any = AutoModelForTokenClassification.from_pretrained(path, **options)
+    model: Any = AutoModelForTokenClassification.from_pretrained(path, **options)
     logging.set_verbosity(verbosity)
     torch.nn.init.zeros_(model.score.weight)
     torch.nn.init.zeros_(model.score.bias)

@@ -7,10 +7,9 @@ import json
 import math
 import os
 import sys
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -208,45 +207,59 @@ class Diverged(RuntimeError):  # noqa: N818 (it says what happened)
 
 
 class Skips:
-    """Counts skipped steps, and ends a run that skips one after the other.
+    """Counts skipped steps, and ends a run that skips one after the other. Each engine's steps are a row of their own.
 
     A gradient that overflows in float16 is no sign of trouble: DeepSpeed lowers the scale of the loss and tries again,
     and gives up by itself once it cannot.
     """
 
-    def __init__(self, config: Config):
+    def __init__(self, config: Config, state: Mapping[str, Any] | None = None):
+        """``state``: what :meth:`state` was when the run was saved."""
         self._most = config.optimizer.max_skipped
         self._dtype = config.model.dtype
-        self._norms: deque[float] = deque(maxlen=5)
-        self._in_a_row = 0
+        self._rows = {whose: _Row(**row) for whose, row in (state or {}).items()}
         self._new = 0
 
-    def count(self, step: Step, learning_rate: float) -> None:
+    def count(self, step: Step, learning_rate: float, whose: str = "policy") -> None:
         """Take note of a step.
 
         Raises:
             Diverged: it is the last of ``optimizer.max_skipped`` in a row. Nothing is saved: the last checkpoint is
                 from before, and one written now might replace the last good one.
         """
+        row = self._rows.setdefault(whose, _Row())
         if step.not_finite is None:
-            self._norms.append(step.norm)
-            self._in_a_row = 0
+            row.norms, row.skipped = [*row.norms[-4:], step.norm], 0
             return
         self._new += 1
-        self._in_a_row += not (self._dtype == "float16" and step.not_finite == "gradient")
-        if self._in_a_row == self._most:
-            norms = ", ".join(f"{norm:.3g}" for norm in self._norms) or "none"
+        row.skipped += not (self._dtype == "float16" and step.not_finite == "gradient")
+        if row.skipped >= self._most:
+            norms = ", ".join(f"{norm:.3g}" for norm in row.norms) or "none"
             raise Diverged(
-                f"the last {self._most} optimizer steps were skipped because their loss or gradient is not finite (the "
-                f"last: the {step.not_finite}); learning rate {learning_rate:.3g}, {self._dtype}, gradient norms of "
-                f"the last steps made: {norms}. If these grow, lower the learning rate or optimizer.max_grad_norm; if "
-                "there are none, look at the model's weights and at the rewards"
+                f"the last {row.skipped} optimizer steps of the {whose} were skipped because their loss or gradient is "
+                f"not finite (the last: the {step.not_finite}); learning rate {learning_rate:.3g}, {self._dtype}, "
+                f"gradient norms of the last steps made: {norms}. If these grow, lower the learning rate or "
+                "optimizer.max_grad_norm; if there are none, look at the model's weights and at the rewards"
             )
 
     def metrics(self) -> dict[str, float]:
         """``updates_skipped``: how many since it was last asked."""
         new, self._new = self._new, 0
         return {"updates_skipped": float(new)}
+
+    def state(self) -> dict[str, Any]:
+        """For JSON. Every update asks for :meth:`metrics`: between updates there is nothing more to it."""
+        return {whose: asdict(row) for whose, row in self._rows.items()}
+
+
+@dataclass
+class _Row:
+    """The last steps of one engine."""
+
+    norms: list[float] = field(default_factory=list)
+    """Of the gradients of the last five steps that were made."""
+    skipped: int = 0
+    """Steps since."""
 
 
 class Sampler:

@@ -7,6 +7,8 @@ libraries draw by themselves, such as a model's dropout.
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -42,6 +44,16 @@ def restore(state: dict[str, Any]) -> None:
     torch.set_rng_state(_tensor(state["torch"]))
     if "cuda" in state and torch.cuda.is_available():
         torch.cuda.set_rng_state(_tensor(state["cuda"]))
+
+
+@contextmanager
+def untouched() -> Iterator[None]:
+    """Whatever is drawn in the ``with`` block, they go on behind it from where they stood before it."""
+    before = state()
+    try:
+        yield
+    finally:
+        restore(before)
 
 
 def _text(generator: torch.Tensor) -> str:

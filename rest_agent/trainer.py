@@ -51,6 +51,7 @@ from rest_agent.weights import token_weights, unweighted_rows
 from tooluse_gym import trajectory
 
 Item = TypeVar("Item")
+_FIRST_POLICY = "first_policy"
 
 
 class Interrupted(Exception):  # noqa: N818 (it is no error)
@@ -77,6 +78,8 @@ class Progress:
     """How far the files of the log were written; None: not known."""
     entropies: dict[str, Any] = field(default_factory=dict)
     """Those of the policy by region: :class:`RegionEntropies`."""
+    skips: dict[str, Any] = field(default_factory=dict)
+    """Optimizer steps skipped in a row: :class:`engine.Skips`."""
 
 
 class Run:
@@ -102,19 +105,21 @@ class Run:
         self.parameters = sum(parameter.numel() for parameter in model.parameters())
         if resume is not None:
             settings = checkpoint.load_settings(resume, settings)
-        self._settings = settings
+        self._settings, self._resumed_from = settings, resume
         self.engine, self.sampler = engine.make_engine(model.to(self.device), config, settings)
         self.text_of = TokenText(self.tokenizer)
         self.arena = self._arena(config.environment.options, show_tools=True)
         if config.sft or config.rl.updates:  # may we train on these tasks at all?
             self.arena.sample_tasks(config.environment.train_split, 0, 1)
         self.record = _record(config, command, folder)
+        self.critic: Critic | None = None
         self.progress = Progress()
         randomness.seed(config.run.seed, self.rank)
         if resume is not None:  # last of all: the random generators must not be used before training goes on
             self.progress = Progress(**{"log": None, **checkpoint.restore(resume, self.engine)})
+            self._check_algorithm(resume)
         self.log = RunLog(folder if self.rank == 0 else None, config.run.tensorboard, self.progress.log)
-        self.skips = engine.Skips(config)
+        self.skips = engine.Skips(config, self.progress.skips)
         self._interrupted = False
 
     # The recipe
@@ -172,7 +177,7 @@ class Run:
     def reinforce(self) -> None:
         """Rollouts in groups, what each token of them deserves, weights by what it is, optimizer steps."""
         rl = self.config.rl
-        reference, critic = self._reference_and_critic()
+        reference = self._begin_reinforcement()
         probe = Probe(self.engine, self.config)
         for update in self._updates("rl", rl.updates):
             began = time.monotonic()
@@ -185,18 +190,18 @@ class Run:
                 batch = reference.judge(batch)
             kl = reference_kl(batch, rl.kl.estimator)
             costs = kl * (rl.kl.coefficient if rl.kl.place == "reward" else 0.0)
-            if critic is None:
+            if self.critic is None:
                 advantages = token_advantages(rollouts, rl.group, rl.advantage, costs, self._sum_over_ranks)
                 batch = replace(batch, advantages=advantages)
             else:
-                values = critic.expect(batch)
+                values = self.critic.expect(batch)
                 advantages, targets = critic_advantages(rollouts, rl.advantage, costs, values, self._sum_over_ranks)
                 batch = replace(batch, advantages=advantages, values=values, targets=targets)
             rate = rl.learning_rate * _schedule(update, rl.updates, rl.warmup, rl.final_rate)
             batch, gap = self._corrected(batch)
             if probe.due(update):
                 probe.before(batch)
-            metrics = self._improve(batch, self._examples(update, rollouts), critic, rate) | gap
+            metrics = self._improve(batch, self._examples(update, rollouts), rate) | gap
             if probe.due(update):
                 metrics |= probe.after()
 
@@ -277,9 +282,9 @@ class Run:
             examples = [rollouts[row] for row in rows]
         return demonstration_batch(examples, self._pad_id, term.kind, term.emphasis, keep)
 
-    def _improve(self, batch: Batch, examples: Batch | None, critic: Critic | None, rate: float) -> dict[str, float]:
+    def _improve(self, batch: Batch, examples: Batch | None, rate: float) -> dict[str, float]:
         """Optimizer steps on one batch of rollouts."""
-        rl = self.config.rl
+        rl, critic = self.config.rl, self.critic
         tally, count = Tally(rl), rl.minibatches  # as many on every rank
         norm = float("nan")
 
@@ -303,28 +308,53 @@ class Run:
                     total = self._mean_over_ranks(part.loss_mask.sum()) or 1.0
                     pieces = [(critic.loss, piece, total) for piece in self._micro_batches(sampled(part), batch)]
                     step = engine.update(critic.engine, pieces, forward, rl.critic.learning_rate)
-                    self.skips.count(step, rl.critic.learning_rate)
+                    self.skips.count(step, rl.critic.learning_rate, "critic")
         sums, tokens = torch.tensor(engine.gather(tally.entropies.tolist()), dtype=torch.float64).sum(dim=0)
         entropies = RegionEntropies.from_dict(self.progress.entropies)
         self.progress.entropies = entropies.update(sums, tokens, rl.weights.entropy).to_dict()
         metrics = {"grad_norm": norm} | self.skips.metrics() | tally.metrics()
         return metrics if critic is None else metrics | critic.metrics(batch)
 
-    def _reference_and_critic(self) -> tuple[Reference | None, Critic | None]:
-        """What the algorithm needs besides the policy; both begin as the policy does when this phase begins."""
-        rl = self.config.rl
-        wants_critic = rl.advantage.credit == "critic"
-        reference = critic = None
-        if not rl.updates or not (rl.kl.coefficient or wants_critic):
-            return None, None
-        path = self.folder / "first_policy"
-        if not self.progress.done.get("rl") and (wants_critic or rl.kl.reference is None):
+    def _begin_reinforcement(self) -> Reference | None:
+        """Make the reference and the critic, if the algorithm has them; both begin as the policy does in this phase.
+
+        A resumed run makes them too, with the random generators restored already: they stay where they are.
+        """
+        rl, path = self.config.rl, self.folder / _FIRST_POLICY
+        if not rl.updates:
+            return None
+        if self._needs_first_policy and not self._has_begun:
             keep_policy(path, self.engine, self.tokenizer)
-        if rl.kl.coefficient:
-            reference = Reference(self.config, path, len(self.tokenizer), self.device)
-        if wants_critic:
-            critic = Critic(self.config, self._settings, path, self.device)
-        return reference, critic
+        with randomness.untouched():
+            if rl.advantage.credit == "critic":
+                self.critic = Critic(self.config, self._settings, path, self.device)
+                if self._has_begun and self._resumed_from is not None:
+                    checkpoint.restore_critic(self._resumed_from, self.critic.engine)
+            return Reference(self.config, path, len(self.tokenizer), self.device) if rl.kl.coefficient else None
+
+    def _check_algorithm(self, resume: Path) -> None:
+        """Whether the run can go on with its algorithm, which may not be the one that it was begun with.
+
+        Raises:
+            ConfigError: the run has no reference, or no critic.
+        """
+        lacks = None
+        if self._needs_first_policy and not (self.folder / _FIRST_POLICY).is_dir():
+            lacks = f"{self.folder / _FIRST_POLICY}, the policy as it was when this phase began"
+        elif self.config.rl.advantage.credit == "critic" and not checkpoint.has_critic(resume):
+            lacks = f"a critic in {resume}"
+        if lacks is not None and self._has_begun:
+            raise ConfigError(f"rl.algorithm, rl.kl: the run has not kept {lacks}; to change this, begin a new run")
+
+    @property
+    def _needs_first_policy(self) -> bool:
+        rl = self.config.rl
+        return rl.advantage.credit == "critic" or (rl.kl.coefficient > 0 and rl.kl.reference is None)
+
+    @property
+    def _has_begun(self) -> bool:
+        """Whether an update of reinforcement learning was made."""
+        return self.progress.done.get("rl", 0) > 0
 
     def _step(self, micro_batches: list[Item], forward: engine.Forward[Item], rate: float) -> float:
         """An optimizer step, and the norm of its gradient."""
@@ -384,10 +414,11 @@ class Run:
     def save(self) -> Path:
         """Write a checkpoint."""
         beat()
-        self.progress.log = self.log.position()
+        self.progress.log, self.progress.skips = self.log.position(), self.skips.state()
         best = self.progress.best["step"] if self.progress.best else None
         folder, keep = self.folder / "checkpoints", self.config.run.keep
-        return checkpoint.save(folder, self.engine, self.tokenizer, asdict(self.progress), keep, best)
+        critic = None if self.critic is None else self.critic.engine
+        return checkpoint.save(folder, self.engine, self.tokenizer, asdict(self.progress), keep, best, critic)
 
     def close(self) -> None:
         self.log.close()

@@ -210,6 +210,19 @@ def test_steps_skipped_are_counted_and_so_many_in_a_row_end_the_run() -> None:
         skips.count(engine.Step(math.nan, "loss"), 1e-2)
 
 
+def test_a_row_of_skipped_steps_goes_on_in_a_resumed_run() -> None:
+    """And the steps that another engine makes in between do not end it."""
+    bad = engine.Step(math.nan, "gradient")
+    skips = engine.Skips(_config(max_skipped=3))
+    for step in (engine.Step(7.5), bad, bad):
+        skips.count(step, 1e-3)
+        skips.count(engine.Step(1.25), 1e-3, "critic")
+    resumed = engine.Skips(_config(max_skipped=3), json.loads(json.dumps(skips.state())))
+    resumed.count(engine.Step(1.25), 1e-3, "critic")
+    with pytest.raises(engine.Diverged, match=r"last 3 optimizer steps of the policy .* steps made: 7\.5\. If"):
+        resumed.count(bad, 1e-3)
+
+
 def test_gradients_that_overflow_in_float16_do_not_end_the_run() -> None:
     skips = engine.Skips(_config("float16", max_skipped=2))
     for _ in range(20):

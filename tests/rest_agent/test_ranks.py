@@ -162,7 +162,7 @@ def test_a_loss_that_is_not_finite_on_one_rank_is_skipped_by_all(two_ranks: list
     assert first == second
     assert len(first) == len(STAGES)
     for note in first:
-        assert note.startswith("True {'updates_skipped': 2.0} the last 2 optimizer steps were skipped")
+        assert note.startswith("True {'updates_skipped': 2.0} the last 2 optimizer steps of the policy were skipped")
         assert "(the last: the loss)" in note
 
 

@@ -184,29 +184,6 @@ def test_bfloat16_runs(train: Train, primed: Path, tmp_path: Path) -> None:
     assert json.loads((_checkpoint(run) / "config.json").read_text())["dtype"] == "bfloat16"
 
 
-@pytest.mark.parametrize("step", [2, 3, 5], ids=["in the cold start", "after the cold start", "in RL"])
-def test_a_resumed_run_goes_on_as_if_it_had_never_stopped(step: int, whole: Path, tmp_path: Path) -> None:
-    run = tmp_path / "run"
-    shutil.copytree(whole, run)
-    for path in (run / "checkpoints").iterdir():
-        if path.name > f"step-{step:06d}":
-            shutil.rmtree(path)
-    for path in (run / "metrics.jsonl", run / "report.md"):
-        path.unlink()
-    assert cli.main(["--resume", str(run)]) == 0
-    expected, found = (_values(read_log(one), "seconds_sampling", "seconds_diagnostics") for one in (whole, run))
-    done = [("sft0", 0), ("sft0", 1), ("sft0", 2), ("rl", 0), ("rl", 1), ("validation", 1), ("rl", 2)]
-    assert list(expected) == done
-    assert list(found) == done[step + (step == 5) :]
-    for key, values in found.items():
-        assert values == pytest.approx(expected[key], rel=1e-6, abs=1e-7, nan_ok=True)
-    one, two = (json.loads((folder / "results.json").read_text()) for folder in (whole, run))
-    assert one["stages"] == two["stages"]
-    assert one["updates"] == two["updates"]
-    assert one["command"] == two["command"]
-    assert (run / "report.md").exists()
-
-
 def test_a_finished_run_resumed_with_more_updates_goes_on(whole: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     shutil.copytree(whole, run)
