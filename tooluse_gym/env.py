@@ -8,7 +8,7 @@ rest is the same for all.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any, ClassVar, Literal
@@ -37,6 +37,7 @@ Validation = Literal["strict", "official"]
 _TASKS_REMEMBERED = 1_024  # what a group of rollouts, or another pass over a benchmark, comes back to
 _REPLIES_REMEMBERED = 4_096
 _LONGEST_REMEMBERED = 2_000  # characters of such a reply
+_OPTIONS = ("task_id", "split", "prefix", "update")  # of reset
 MAX_CALLS = 256
 """Calls of one reply that are carried out; those behind them are not. The longest ground-truth turn makes 34."""
 
@@ -48,6 +49,7 @@ class Episode:
     task: Task
     judge: Judge
     prefix: int
+    update: int
     shown: ShownTools
     turn: int = 0
     replies: tuple[Reply, ...] = ()  # of the current turn
@@ -85,7 +87,8 @@ class ToolUseEnv(gymnasium.Env[Observation, str]):
       and, once the episode is over, ``verdict`` (``valid``, ``error_type``, ``differing``, and for a failure its
       ``turn``).
 
-    ``reset`` options: ``task_id``; or ``split`` to sample from; ``prefix``: start after that many ground-truth steps.
+    ``reset`` options: ``task_id``; or ``split`` to sample from; ``prefix``: start after that many ground-truth steps;
+    ``update``: the number of the trainer's update, from 1, for rubrics that change with it.
 
     An environment is a subclass with ``toolsets``, the classes that tasks name; where building a world takes more than
     ``cls(**initial_state)``, it defines ``make_world`` instead.
@@ -95,7 +98,8 @@ class ToolUseEnv(gymnasium.Env[Observation, str]):
         format: reply format, by name or as an object.
         validation: ``strict`` checks every call against its schema and hides what the task hides; ``official``
             executes whatever the official program would have executed, and ends a turn on text it cannot decode.
-        rubric: reward preset, or a :class:`~tooluse_gym.rewards.Rubric`.
+        rubric: reward preset by name, or with its switches (:func:`~tooluse_gym.rewards.get_rubric`), or a
+            :class:`~tooluse_gym.rewards.Rubric`.
         max_steps_per_turn: executed steps allowed in a turn; one more ends the episode (20 upstream).
         split: default split to sample from; None means the source's first.
         show_tools: begin with a system message that shows the tools and the reply format, and announce tools that
@@ -112,7 +116,7 @@ class ToolUseEnv(gymnasium.Env[Observation, str]):
         *,
         format: str | Format = "hermes",
         validation: Validation = "strict",
-        rubric: str | Rubric = "dense",
+        rubric: str | Mapping[str, Any] | Rubric = "dense",
         max_steps_per_turn: int = 20,
         split: str | None = None,
         show_tools: bool = True,
@@ -173,9 +177,9 @@ class ToolUseEnv(gymnasium.Env[Observation, str]):
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Observation, dict[str, Any]]:
         super().reset(seed=seed)
-        task, prefix = self._choose(dict(options or {}))
+        task, prefix, update = self._choose(dict(options or {}))
         judge = self.make_judge(task)
-        self._episode = episode = Episode(task, judge, prefix, self._shown(task, 0, judge.agent))
+        self._episode = episode = Episode(task, judge, prefix, update, self._shown(task, 0, judge.agent))
         self._open_turn()
         if prefix:
             for said in self.tasks.demonstrate(task, np.random.default_rng(0), noise=0.0)[:prefix]:
@@ -266,6 +270,7 @@ class ToolUseEnv(gymnasium.Env[Observation, str]):
             opening=episode.opening,
             steps=episode.steps,
             verdict=episode.verdict,
+            update=episode.update,
         )
 
     # How an episode goes on
@@ -289,14 +294,17 @@ class ToolUseEnv(gymnasium.Env[Observation, str]):
         episode.ended = episode.truncated or (grade is not None and last_turn)
         if episode.ended:
             episode.verdict = episode.judge.verdict()
+        gold = episode.task.turns[episode.turn].steps
         outcome = StepOutcome(
             replies=episode.replies,
             results=episode.results,
-            gold_steps=len(episode.task.turns[episode.turn].steps) + 1,
+            gold_steps=len(gold) + 1,
             turn=episode.turn,
             turns=len(episode.task.turns),
             grade=grade,
             verdict=episode.verdict,
+            gold=gold[len(episode.replies) - 1] if len(episode.replies) <= len(gold) else (),
+            update=episode.update,
         )
         if grade is not None and not episode.ended:
             episode.turn += 1
@@ -360,10 +368,11 @@ class ToolUseEnv(gymnasium.Env[Observation, str]):
             raise ResetNeeded("no episode was begun: call reset() first")
         return self._episode
 
-    def _choose(self, options: dict[str, Any]) -> tuple[Task, int]:
-        task_id, split, prefix = (options.pop(key, None) for key in ("task_id", "split", "prefix"))
+    def _choose(self, options: dict[str, Any]) -> tuple[Task, int, int]:
+        """Task, prefix and update that ``reset`` was asked for."""
+        task_id, split, prefix, update = (options.pop(key, None) for key in _OPTIONS)
         if options:
-            raise ConfigurationError(f"unknown reset option {next(iter(options))!r}; known: task_id, split, prefix")
+            raise ConfigurationError(f"unknown reset option {next(iter(options))!r}; known: {', '.join(_OPTIONS)}")
         if task_id is None:
             task = self.tasks.sample(self.np_random, self.split if split is None else self._known_split(split))
         else:
@@ -374,7 +383,10 @@ class ToolUseEnv(gymnasium.Env[Observation, str]):
         prefix = 0 if prefix is None else prefix
         if not isinstance(prefix, (int, np.integer)) or not 0 <= prefix < task.gold_steps:
             raise ConfigurationError(f"prefix must be 0 to {task.gold_steps - 1} in task {task.id!r}, got {prefix!r}")
-        return task, int(prefix)
+        update = 1 if update is None else update
+        if not isinstance(update, (int, np.integer)) or update < 1:
+            raise ConfigurationError(f"update must be a whole number from 1, got {update!r}")
+        return task, int(prefix), int(update)
 
     def _known_split(self, split: str) -> str:
         if split not in self.tasks.splits:

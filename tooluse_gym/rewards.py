@@ -1,18 +1,21 @@
 """Rewards: an ordered set of named, weighted terms. Every step's reward comes with its parts.
 
 A term is a function of a :class:`StepOutcome`. Terms that speak of a turn are 0 until the turn ends, and are divided by
-the number of turns, so that a term of weight w adds up to at most w over an episode.
+the number of turns, so that a term of weight w adds up to at most w over an episode. Terms of the presets ``paper``,
+``toolrl`` and ``rest`` score every step against the ground truth's message in its place, and add up undivided: those
+rewards are made for single steps (reset option ``prefix``).
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import dataclass, fields, replace
+from typing import Any, NamedTuple
 
+from tooluse_gym.agreement import Switches, between, call_agreement, published_agreement, scale, thought_length
 from tooluse_gym.errors import ConfigurationError
-from tooluse_gym.formats.reply import Reply
+from tooluse_gym.formats.reply import Call, Reply
 from tooluse_gym.scoring import TurnGrade, Verdict
 from tooluse_gym.world import ToolResult
 
@@ -31,6 +34,8 @@ class StepOutcome(NamedTuple):
     turns: int
     grade: TurnGrade | None = None
     verdict: Verdict | None = None
+    gold: tuple[Call, ...] = ()  # calls of the ground truth's message in the place of this one; none: it hands back
+    update: int = 1  # of the trainer, as reset was told it; the first is 1
 
 
 Term = Callable[[StepOutcome], float]
@@ -92,6 +97,53 @@ def needless_steps(outcome: StepOutcome) -> float:
     return _per_turn(outcome, len(outcome.replies) > outcome.gold_steps)
 
 
+def imitates_format(outcome: StepOutcome) -> float:
+    """The reply obeys its format in full, and makes calls just where the ground truth does."""
+    reply = outcome.replies[-1]
+    return float(reply.error is None and bool(reply.calls) == bool(outcome.gold))
+
+
+def imitates_calls(outcome: StepOutcome) -> float:
+    """How far the reply's calls agree with the ground truth's, in [0, 1]: the accuracy of ResT's paper."""
+    said = _said(outcome)
+    return 0.0 if said is None else call_agreement(said, _calls(outcome.gold), "sets")
+
+
+def published(switches: Switches) -> Rubric:
+    """The reward of ToolRL's and ResT's programs, for replies in any format: format + correctness (+ length).
+
+    The reply format's own parser says what is right; otherwise it is :func:`tooluse_gym.agreement.published_scores`.
+    """
+
+    def right_format(outcome: StepOutcome) -> float:
+        return between(scale(switches, outcome.update).format, imitates_format(outcome))
+
+    def correctness(outcome: StepOutcome) -> float:
+        if not outcome.gold:
+            return 0.0
+        agreement = published_agreement(_said(outcome), _calls(outcome.gold), switches)
+        return between(scale(switches, outcome.update).correctness, agreement)
+
+    def length(outcome: StepOutcome) -> float:
+        words = len((outcome.replies[-1].think or "").split())
+        return thought_length(words, switches, outcome.update)
+
+    terms: dict[str, tuple[float, Term]] = {"format": (1.0, right_format), "correctness": (1.0, correctness)}
+    if switches.length and switches.version == "toolrl":
+        terms["length"] = (1.0, length)
+    return Rubric(terms)
+
+
+def _said(outcome: StepOutcome) -> list[dict[str, Any]] | None:
+    """The calls of the reply; None if one of them cannot be read."""
+    calls = outcome.replies[-1].calls
+    return None if any(call.error is not None for call in calls) else _calls(calls)
+
+
+def _calls(calls: tuple[Call, ...]) -> list[dict[str, Any]]:
+    return [{"name": call.name, "parameters": call.arguments} for call in calls]
+
+
 def _per_turn(outcome: StepOutcome, value: float) -> float:
     return float(value) / outcome.turns
 
@@ -111,17 +163,40 @@ DENSE = Rubric(
 )
 """Progress turn by turn; an episode without a fault earns 1."""
 
-RUBRICS = {"official": OFFICIAL, "dense": DENSE}
+PAPER = Rubric({"format": (1.0, imitates_format), "accuracy": (1.0, imitates_calls)})
+"""Step by step: the reward of ResT's paper. Its scaling over training is a factor common to a group of rollouts, which
+relative advantages do not see; the published programs scale the two terms differently."""
+
+SWITCHES = {"toolrl": Switches(), "rest": Switches(version="rest", schedule=True)}
+"""Step by step: the rewards of ToolRL's program, and of ResT's as its authors ran it."""
+
+RUBRICS = {
+    "official": OFFICIAL,
+    "dense": DENSE,
+    "paper": PAPER,
+    **{name: published(switches) for name, switches in SWITCHES.items()},
+}
 
 
-def get_rubric(rubric: str | Rubric) -> Rubric:
+def get_rubric(rubric: str | Mapping[str, Any] | Rubric) -> Rubric:
     """The preset of that name; a rubric object is returned as it is.
 
+    ``{"name": "toolrl", "coarse": True}`` is a preset with other switches (:class:`tooluse_gym.agreement.Switches`).
+
     Raises:
-        ConfigurationError: no preset has that name.
+        ConfigurationError: no preset has that name, or it has no such switch.
     """
-    if not isinstance(rubric, str):
+    if isinstance(rubric, Rubric):
         return rubric
-    if rubric not in RUBRICS:
-        raise ConfigurationError(f"unknown rubric {rubric!r}; choose one of {', '.join(RUBRICS)} or pass a Rubric")
-    return RUBRICS[rubric]
+    changes = {"name": rubric} if isinstance(rubric, str) else dict(rubric)
+    name = changes.pop("name", None)
+    if name not in RUBRICS:
+        raise ConfigurationError(f"unknown rubric {name!r}; choose one of {', '.join(RUBRICS)} or pass a Rubric")
+    if not changes:
+        return RUBRICS[name]
+    known = [switch.name for switch in fields(Switches) if switch.name != "version"] if name in SWITCHES else []
+    for switch, on in changes.items():
+        if switch not in known or not isinstance(on, bool):
+            expected = f"true or false for {', '.join(known)}" if known else "no switches"
+            raise ConfigurationError(f"rubric {name!r} takes {expected}, got {switch}={on!r}")
+    return published(replace(SWITCHES[name], **changes))

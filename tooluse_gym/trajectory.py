@@ -30,7 +30,8 @@ class Step:
 class Trajectory:
     """An episode of ``gymnasium.make(env, **options)`` on ``task``, started after ``prefix`` ground-truth steps.
 
-    ``opening`` is the first observation; ``verdict`` is None while the episode was not over.
+    ``opening`` is the first observation; ``verdict`` is None while the episode was not over. ``update`` is what a
+    rubric that changes over training went by.
     """
 
     env: str | None
@@ -40,6 +41,7 @@ class Trajectory:
     opening: tuple[Message, ...]
     steps: tuple[Step, ...]
     verdict: Verdict | None = None
+    update: int = 1
 
     @property
     def reward(self) -> float:
@@ -108,7 +110,8 @@ def replay(trajectory: Trajectory, *, verify: bool = True, **options: Any) -> Tr
         raise TrajectoryError("the trajectory names no environment: it was recorded without gymnasium.make")
     env = gymnasium.make(trajectory.env, **{**trajectory.options, **options})
     try:
-        observation, _ = env.reset(options={"task_id": trajectory.task, "prefix": trajectory.prefix})
+        begin = {"task_id": trajectory.task, "prefix": trajectory.prefix, "update": trajectory.update}
+        observation, _ = env.reset(options=begin)
         _compare(verify, trajectory, "opening", observation, trajectory.opening)
         for number, step in enumerate(trajectory.steps):
             observation, *_ = env.step(step.action)

@@ -363,12 +363,14 @@ def test_wrong_options(house: House, options: dict[str, Any], message: str) -> N
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"task": "two turns"}, "unknown reset option 'task'; known: task_id, split, prefix"),
+        ({"task": "two turns"}, "unknown reset option 'task'; known: task_id, split, prefix, update"),
         ({"task_id": "none"}, "no task has the id 'none'"),
         ({"split": "dev"}, "unknown split 'dev'; choose one of train, test"),
         ({"task_id": "two turns", "prefix": 4}, "prefix must be 0 to 3 in task 'two turns', got 4"),
         ({"task_id": "two turns", "prefix": -1}, "prefix must be 0 to 3 in task 'two turns', got -1"),
         ({"task_id": "two turns", "prefix": 1.5}, "prefix must be 0 to 3 in task 'two turns', got 1.5"),
+        ({"task_id": "two turns", "update": 0}, "update must be a whole number from 1, got 0"),
+        ({"task_id": "two turns", "update": 1.5}, "update must be a whole number from 1, got 1.5"),
     ],
 )
 def test_wrong_reset_options(house: House, options: dict[str, Any], message: str) -> None:

@@ -8,7 +8,7 @@ import pytest
 from tooluse_gym import rewards
 from tooluse_gym.env import ToolUseEnv
 from tooluse_gym.errors import ConfigurationError
-from tooluse_gym.formats import Reply
+from tooluse_gym.formats import Call, Reply, get_format
 from tooluse_gym.rewards import DENSE, OFFICIAL, Rubric, StepOutcome, get_rubric
 from tooluse_gym.scoring import TurnGrade, Verdict
 from tooluse_gym.world import ToolResult
@@ -69,8 +69,74 @@ def test_a_faultless_episode_earns_one(house: Callable[..., ToolUseEnv]) -> None
         assert house(rubric=rubric).demonstrate(seed=0).reward == pytest.approx(1.0)
 
 
+def _step(text: str, gold: tuple[Call, ...], update: int = 1) -> StepOutcome:
+    return outcome(replies=(GOOD, get_format("toolrl").parse(text)), gold=gold, update=update)
+
+
+WANTED = (Call("f", {"a": "1", "b": "2"}),)
+NEAR = '<think> so </think>\n<tool_call>\n{"name": "f", "parameters": {"a": "1", "b": "3"}}\n</tool_call>'
+CLOSING = "<think> so </think>\n<response> hi </response>"
+LONG = f"<think> {'word ' * 128}</think>\n<response> hi </response>"
+BROKEN = NEAR.replace("}}", "}")
+
+
+@pytest.mark.parametrize(
+    ("rubric", "text", "gold", "update", "terms"),
+    [
+        ("paper", NEAR, WANTED, 1, {"format": 1.0, "accuracy": 0.75}),
+        ("paper", CLOSING, (), 1, {"format": 1.0, "accuracy": 1.0}),
+        ("paper", CLOSING, WANTED, 1, {"format": 0.0, "accuracy": 0.0}),
+        ("paper", NEAR, (), 1, {"format": 0.0, "accuracy": 0.0}),
+        ("paper", BROKEN, WANTED, 1, {"format": 0.0, "accuracy": 0.0}),
+        ("toolrl", NEAR, WANTED, 105, {"format": 1.0, "correctness": 1.5}),
+        ("toolrl", BROKEN, WANTED, 105, {"format": 0.0, "correctness": -3.0}),
+        ("toolrl", CLOSING, (), 105, {"format": 1.0, "correctness": 0.0}),
+        ("rest", NEAR, WANTED, 105, {"format": 1.3, "correctness": 1.35}),
+        ("rest", CLOSING, WANTED, 75, {"format": -1.0, "correctness": -2.5}),
+        ({"name": "rest", "schedule": False, "coarse": True}, NEAR, WANTED, 105, {"format": 1.0, "correctness": -3.0}),
+        ({"name": "rest", "length": True}, CLOSING, (), 150, {"format": 1.0, "correctness": 0.0}),
+        ({"name": "toolrl", "length": True}, LONG, (), 1, {"format": 1.0, "correctness": 0.0, "length": 0.25}),
+    ],
+)  # fmt: skip
+def test_steps_against_the_ground_truth(
+    rubric: Any, text: str, gold: tuple[Call, ...], update: int, terms: dict[str, float]
+) -> None:
+    reward, found = get_rubric(rubric)(_step(text, gold, update))
+    assert found == pytest.approx(terms)
+    assert reward == pytest.approx(sum(terms.values()))
+
+
+def test_every_step_of_the_ground_truth_earns_all_there_is(house: Callable[..., ToolUseEnv]) -> None:
+    """Of two turns with a call and a closing each; the published correctness of a closing is 0."""
+    for format in ("toolrl", "hermes"):
+        for rubric, expected in {"paper": [2, 2, 2, 2], "toolrl": [4, 1, 4, 1], "rest": [4, 1.5, 4, 1.5]}.items():
+            env = house(rubric=rubric, format=format)
+            record = env.demonstrate(seed=0, options={"task_id": "two turns", "update": 75})
+            assert [step.reward for step in record.steps] == expected
+            assert record.update == 75
+
+
+def test_a_step_is_compared_with_the_ground_truths_in_its_place(
+    house: Callable[..., ToolUseEnv], say: Callable[..., str]
+) -> None:
+    env = house("two turns", rubric="paper")
+    needed = env.task.turns[0].steps[0]
+    call = say(*((call.name, call.arguments) for call in needed))
+    rewards = [env.step(text)[1] for text in (call, call, "Done.")]
+    assert rewards == [2.0, 0.0, 2.0]  # instead of the second call the turn was to be handed back
+    after = house("two turns", prefix=1, rubric="paper")
+    assert after.step("Done.")[1] == 2.0
+
+
 def test_presets() -> None:
     assert get_rubric("official") is OFFICIAL
     assert get_rubric(DENSE) is DENSE
-    with pytest.raises(ConfigurationError, match="unknown rubric 'sparse'; choose one of official, dense"):
+    for wrong in ({"name": "rest", "rough": True}, {"name": "rest", "coarse": 1}, {"name": "rest", "version": "rest"}):
+        with pytest.raises(ConfigurationError, match=r"rubric 'rest' takes true or false for schedule, .* got"):
+            get_rubric(wrong)
+    with pytest.raises(ConfigurationError, match="rubric 'paper' takes no switches, got coarse=True"):
+        get_rubric({"name": "paper", "coarse": True})
+    with pytest.raises(
+        ConfigurationError, match="unknown rubric 'sparse'; choose one of official, dense, paper, toolrl, rest"
+    ):
         get_rubric("sparse")
