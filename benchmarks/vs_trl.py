@@ -281,7 +281,7 @@ def ours(plan: dict[str, Any]) -> None:
     run = InTurn(config, engine.read_deepspeed_config(None), device, Path(plan["folder"]), None)
     env, updates = make_env(config.environment), iter(plan["tasks"])
 
-    def planned(split: str, seed: int, count: int) -> list[Start]:
+    def planned(split: str, seed: int, count: int, update: int = 1, one_step: bool = False) -> list[Start]:
         starts = []
         for task_id in next(updates):
             env.reset(options={"task_id": task_id})

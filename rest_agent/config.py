@@ -343,6 +343,9 @@ class RLConfig:
     """Tasks per update, over all ranks."""
     group: int = 8
     """Rollouts per task."""
+    one_step: bool = False
+    """Play one step from a random point of a task's ground truth, with all before it given, in place of the whole
+    episode: the paper's setting. ``success``, which is of whole episodes, is then 0 but for last steps."""
     learning_rate: float = 1e-6
     warmup: int = 5
     """Updates over which the learning rate rises from 0."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import gymnasium
+import numpy as np
 
 from rest_agent.config import ConfigError, EnvironmentConfig
 from tooluse_gym.env import Snapshot, ToolUseEnv
@@ -19,6 +20,8 @@ class Start:
 
     snapshot: Snapshot
     task: Task
+    steps: int | None = None
+    """Assistant messages after which the rollout ends; None: at the episode's end."""
 
 
 class Environments:
@@ -48,11 +51,25 @@ class Environments:
             self._idle.append(make_env(self.config))
         return self._idle[-1]
 
-    def sample_tasks(self, split: str, seed: int, count: int) -> list[Start]:
-        """The beginnings of ``count`` episodes; the same for the same seed."""
+    def sample_tasks(self, split: str, seed: int, count: int, update: int = 1, one_step: bool = False) -> list[Start]:
+        """The beginnings of ``count`` episodes; the same for the same seed.
+
+        Args:
+            update: told to the environment, whose reward may change with it.
+            one_step: a single step of each task, after a prefix of its ground truth. All of a task's steps are as
+                likely.
+        """
         env = self.env
         env.reset(seed=seed)
-        return [self._start(env, split=split) for _ in range(count)]
+        starts = [self._start(env, split=split, update=update) for _ in range(count)]
+        if not one_step:
+            return starts
+        draw = np.random.default_rng([seed, 2])
+        prefixes = [int(draw.integers(start.task.gold_steps)) for start in starts]
+        return [
+            replace(self._start(env, task_id=start.task.id, prefix=prefix, update=update), steps=1)
+            for start, prefix in zip(starts, prefixes, strict=True)
+        ]
 
     def held_out_tasks(self, split: str, seed: int, count: int) -> list[Start]:
         """The beginnings of ``count`` episodes to be measured on: the first of a list of tasks, else drawn.

@@ -42,6 +42,7 @@ class Conversation:
         transcript: an empty one.
         workers: who steps the environment; by default, whoever calls ``spoke``.
         history: ``sampled`` or ``template``, as in the configuration of rollouts.
+        steps: replies after which it is over; None: when the episode is.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class Conversation:
         transcript: Transcript,
         workers: Workers | None = None,
         history: Literal["sampled", "template"] = "sampled",
+        steps: int | None = None,
     ):
         self.env = env
         self.transcript = transcript
@@ -57,6 +59,7 @@ class Conversation:
         transcript.hear(self.prompt)
         self._workers = Workers(0) if workers is None else workers
         self._history = history
+        self._steps_left = steps
         self._job: Job | None = None
         self._shown = env.tools
         self._end: int | None = None
@@ -82,6 +85,9 @@ class Conversation:
         except Exception as error:
             raise EnvironmentFailed(f"{type(error).__name__}: {error}") from error
         over = terminated or truncated
+        if self._steps_left is not None:
+            self._steps_left -= 1
+            over |= self._steps_left == 0
         self._outcome.add(reward, over, truncated or self._end is None, info)
         if over:
             return Answer(over=True)
@@ -221,7 +227,8 @@ class Arena(Environments):
 
     def begin(self, start: Start, fresh: bool = False) -> Conversation:
         """The first moment of an episode; in a ``fresh`` environment if wanted."""
-        return Conversation(self.take(start, fresh), self.transcript(), self._workers, self._rollout.history)
+        env, history = self.take(start, fresh), self._rollout.history
+        return Conversation(env, self.transcript(), self._workers, history, start.steps)
 
     def demonstration(self, seed: int, noise: float) -> Rollout:
         """A demonstration of a training task as a rollout: the demonstrator's tokens are those to be learned."""

@@ -226,7 +226,7 @@ class Run:
         groups: dict[int, list[Rollout]] = {}
         places, replaced = list(range(rl.tasks)[mine]), 0
         for attempt, seed in enumerate(self._seeds("rl", update, 1 + rl.refill)):
-            tasks = self.arena.sample_tasks(split, seed, rl.tasks)[mine][: len(places)]
+            tasks = self.arena.sample_tasks(split, seed, rl.tasks, update + 1, rl.one_step)[mine][: len(places)]
             starts = [task for task in tasks for _ in range(rl.group)]
             rollouts = self.arena.rollouts(model, starts, self._sampling, seed + self.rank)
             rollouts = fill_in_lost(reward_truncated(rollouts, self.config.rollout.truncated_reward), rl.group)

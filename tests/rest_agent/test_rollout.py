@@ -289,6 +289,30 @@ def test_openings_that_do_not_fit_are_counted_or_refused(players: Any) -> None:
         arena.rollouts(players["own"].model, starts, dataclasses.replace(SAMPLING, max_tokens=10), seed=0)
 
 
+def test_single_steps_begin_all_over_the_ground_truth_and_end_with_their_reply(players: Any) -> None:
+    player = players["own"]
+    arena = player.arena("toolrl", tools_from="system", rubric="paper")
+    starts = arena.sample_tasks("train", 5, 12, update=7, one_step=True)
+    again = arena.sample_tasks("train", 5, 12, update=7, one_step=True)
+    whole = arena.sample_tasks("train", 5, 12)
+    assert [start.task.id for start in starts] == [start.task.id for start in again] == [s.task.id for s in whole]
+    records = []
+    for start, same in zip(starts, again, strict=True):
+        env = _restored(arena, start)
+        said = env.conversation
+        records.append(env.trajectory())
+        assert said == _restored(arena, same).conversation
+    assert len({record.prefix for record in records}) > 2
+    assert {record.update for record in records} == {7}
+    rollouts = arena.rollouts(player.model, starts, dataclasses.replace(SAMPLING, max_reply_tokens=20), seed=0)
+    for rollout, record in zip(rollouts, records, strict=True):
+        assert rollout.steps == 1
+        assert [sampled for sampled, _ in _spans(rollout)] == [False, True]
+        assert rollout.trajectory is not None
+        assert rollout.trajectory.prefix == record.prefix
+        assert rollout.reward_terms.keys() == {"format", "accuracy"}
+
+
 def _restored(arena: Arena, start: Start) -> Any:
     env = arena.env
     env.restore(start.snapshot)
