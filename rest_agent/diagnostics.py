@@ -29,6 +29,7 @@ import math
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -69,14 +70,16 @@ class Probe:
         if self._projection is None:
             vocabulary = self._model.get_output_embeddings().out_features
             self._projection = random_projection(vocabulary, self._config.diagnostics.projection).to(device)
-        tasks = tasks_of_rows(batch, rl.group)
-        self._batch = batch = split(batch)
         how = rl.loss.aggregation or aggregation(rl.weights)
         weights = coefficients(batch.weights, batch.loss_mask, how, rl.loss.constant or rl.max_tokens)
-        sketch = GradientSketch(self._projection, gradient_shares(batch, weights), tasks, rl.temperature)
+        total, tasks = float(denominator(batch.weights, batch.loss_mask, how)), tasks_of_rows(batch, rl.group)
+        weighted, plain = gradient_shares(batch, weights)  # of whole episodes; the model sees their segments
+        self._batch = split(replace(batch, weights=weighted, plain_weights=plain))
+        assert self._batch.plain_weights is not None
+        shares = torch.stack([self._batch.weights, self._batch.plain_weights])
+        sketch = GradientSketch(self._projection, shares, tasks, rl.temperature)
         self._log_probs, entropies = self._look(sketch)
-        self._metrics = region_means(entropies, batch.regions, "entropy")
-        self._metrics |= sketch.metrics(float(denominator(batch.weights, batch.loss_mask, how)))
+        self._metrics = region_means(entropies, self._batch.regions, "entropy") | sketch.metrics(total)
         self._seconds = time.monotonic() - began
 
     def after(self) -> dict[str, float]:

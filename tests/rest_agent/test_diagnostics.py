@@ -133,19 +133,28 @@ def test_the_gradient_is_that_of_the_loss_as_it_is_aggregated(players: Any, proc
     assert probe.after()["gradient/variance"] == pytest.approx(variance, rel=1e-4)
 
 
-def test_segments_are_seen_one_by_one_and_belong_to_their_rollouts_task(players: Any, process_group: Any) -> None:
+@pytest.mark.parametrize("how", ["weighted-token-mean", "sequence-mean"])
+def test_segments_are_seen_one_by_one_and_belong_to_their_rollout(how: Any, players: Any, process_group: Any) -> None:
+    """To its task and to its mean: a rollout of two segments counts as one."""
     model, batch = players["llama"].model, _batch()
     cuts = torch.zeros_like(batch.token_ids)
     cuts[0, 9:], cuts[5, 7:] = 1, 1
     segmented = replace(batch, segments=cuts)
     tasks = tasks_of_rows(segmented, GROUP)
     assert tasks.tolist() == [0, 0, 0, 1, 1, 2, 2, 2, 3, 3]
-    probe = _probe(model)
+    probe = _probe(model, aggregation=how)
     probe.before(segmented)
-    rows = split(segmented)
-    draws = _head_gradients(model, rows, rows.weights, tasks).flatten(1) / batch.weights.sum()
-    variance = float((4 * draws).var(dim=0).sum() / 4)
-    assert probe.after()["gradient/variance"] == pytest.approx(variance, rel=1e-4)
+    metrics = probe.after()
+    even = batch.loss_mask * batch.weights.sum(1, keepdim=True) / batch.loss_mask.sum(1, keepdim=True)
+    for weights, suffix in ((batch.weights, ""), (even, "_plain")):
+        if how == "sequence-mean":
+            weights, total = weights / batch.loss_mask.sum(1, keepdim=True), torch.tensor(len(batch))
+        else:
+            total = batch.weights.sum()
+        rows = split(replace(segmented, weights=weights))
+        draws = _head_gradients(model, rows, rows.weights, tasks).flatten(1) / total
+        variance = float((4 * draws).var(dim=0).sum() / 4)
+        assert metrics[f"gradient/variance{suffix}"] == pytest.approx(variance, rel=1e-4)
 
 
 def test_every_sampled_token_counts_in_the_entropies_whatever_its_advantage(players: Any, process_group: Any) -> None:
