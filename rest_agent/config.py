@@ -260,7 +260,8 @@ class LossConfig:
     """The loss of a token, and how those of an update become one: rest_agent/losses.py, rest_agent/aggregation.py."""
 
     ratio: Literal["token", "sequence"] = "token"
-    """Of which probabilities now and then the clipped ratio is: the token's, or its whole rollout's (GSPO)."""
+    """Of which probabilities now and then the clipped ratio is: the token's, or its whole rollout's (GSPO; of its
+    segment, where ``rollout.history`` makes several of one rollout)."""
     clip_low: float = 0.2
     clip_high: float = 0.2
     dual_clip: float | None = 3.0

@@ -37,7 +37,8 @@ class RegionEntropies:
     def update(self, sums: Tensor, tokens: Tensor, rule: EntropyRule) -> RegionEntropies:
         """The state after one more update of the policy; itself once it is frozen.
 
-        A region whose sum is not finite is left out of this update, as the average would never recover from it.
+        A region whose sum is not finite is left out of this update, as the average would never recover from it. An
+        update that measured nothing at all does not count.
 
         Args:
             sums: (len(Region),) entropies added up by region, over all micro-batches and ranks (:func:`region_sums`).
@@ -45,7 +46,9 @@ class RegionEntropies:
         """
         if rule.freeze_after is not None and self.updates >= rule.freeze_after:
             return self
-        sound = torch.isfinite(sums)
+        sound = torch.isfinite(sums) & (tokens > 0)
+        if not sound.any():
+            return self
         old, count = (torch.tensor(stream, dtype=torch.float64) for stream in (self.sums, self.tokens))
         old = rule.smoothing * old + torch.where(sound, sums, 0.0).double().cpu()
         count = rule.smoothing * count + torch.where(sound, tokens, 0.0).double().cpu()

@@ -38,14 +38,19 @@ class Tally:
         self._kl = config.kl.coefficient if config.kl.place == "loss" else 0.0
         self._sums: Counter[str] = Counter()
         self.entropies = torch.zeros(2, len(Region), dtype=torch.float64)
-        """By region: the sum of the tokens' entropies, and the number of tokens."""
+        """By region: the sum of the tokens' entropies, and the number of tokens; over the rows that :meth:`useful`
+        gives, and every pass over them."""
         self.moved = False
         """Whether a step was made: from then on the policy is another than the one that sampled."""
         self._gap = LogProbGap()
 
     def useful(self, batch: Batch) -> Batch:
-        """The rows that carry a gradient."""
-        return informative(batch) if batch.plain_weights is None else sampled(batch)
+        """The rows that carry a gradient; under ``paper`` all that were sampled, as its weights are of their entropies.
+
+        Rows without an advantage are those of tasks that always succeed or always fail: the policy is surer there.
+        """
+        every = batch.plain_weights is not None or self._config.weights.preset == "paper"
+        return sampled(batch) if every else informative(batch)
 
     def denominators(self, batch: Batch) -> Tensor:
         """(2,): what the rows of ``batch`` add to the denominators of the policy loss, and of KL and entropy."""

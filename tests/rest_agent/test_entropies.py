@@ -58,6 +58,8 @@ def test_a_sum_that_is_not_finite_is_left_out() -> None:
     broken[:2] = torch.tensor([math.nan, math.inf])
     after = _measure(state, broken, EntropyRule())
     assert after.means()[REGIONS].tolist() == pytest.approx(START.tolist())
+    assert _measure(state, START * math.nan, EntropyRule()) is state
+    assert all(math.isfinite(value) for value in (*after.sums, *after.tokens))
 
 
 def test_the_state_survives_json() -> None:
