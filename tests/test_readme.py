@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tooluse_gym.formats import FORMATS
 from tooluse_gym.rewards import DENSE, RUBRICS
@@ -29,6 +30,12 @@ def commands(program: str) -> list[list[str]]:
     """Arguments of each line of a console block that runs ``program``, without its comment."""
     lines = [shlex.split(line, comments=True) for block in blocks("console") for line in block.splitlines()]
     return [arguments for name, *arguments in filter(None, lines) if name == program]
+
+
+def test_the_table_of_algorithms_is_the_file() -> None:
+    known = yaml.safe_load((ROOT / "rest_agent" / "algorithms.yaml").read_text())
+    rows = re.findall(r"^\| `([\w-]+)` \| .* \| `(\{.*\})` \| .*\|$", README, re.MULTILINE)
+    assert {name: yaml.safe_load(settings) for name, settings in rows} == known
 
 
 def run(arguments: list[str], folder: Path) -> None:
