@@ -51,9 +51,9 @@ if __name__ == "__main__":
     for logits in (policy(0.0), policy(5.0)):
         success = logits.softmax(dim=1)[PREFIX, REPLIES].prod(dim=1) @ REWARD
         (truth,) = torch.autograd.grad(success, logits)
-        print(f"success {success.item():.5f}\n  weights      |bias|/|gradient|  for equal rewards  variance/bound")
+        print(f"success {success.item():.5f}\n  weights      |bias|/|gradient|  for equal rewards  variance  / bound")
         for name, weights in WEIGHTS.items():
             mean, variance, bound = moments(logits, weights, REWARD - success.detach())
             spurious, *_ = moments(logits, weights, torch.ones_like(REWARD))
             bias = (mean - truth).norm() / truth.norm()
-            print(f"  {name:12} {bias:17.1e}  {spurious.norm():17.1e}  {variance / bound:14.2f}")
+            print(f"  {name:12} {bias:17.1e}  {spurious.norm():17.1e} {variance:9.1e}  {variance / bound:7.2f}")
