@@ -1,9 +1,10 @@
 """Checkpoints: written whole or not at all, checked before they are trusted.
 
 A checkpoint folder holds the model and tokenizer as Hugging Face files (``AutoModelForCausalLM.from_pretrained`` reads
-them), DeepSpeed's shards for resuming, the random generators of every rank, ``state.json`` (how far the run is, and on
-how many ranks), and ``manifest.json`` (every file with its size, and a checksum unless it is too large for one; written
-last). All of it is written aside, forced to the disk, and then renamed. Ranks on several machines need one file system.
+them; with LoRA it is an adapter in peft's format, which names its base), DeepSpeed's shards for resuming (what is not
+trained is not in them), the random generators of every rank, ``state.json`` (how far the run is, and on how many
+ranks), and ``manifest.json`` (every file with its size, and a checksum unless it is too large for one; written last).
+All of it is written aside, forced to the disk, and then renamed. Ranks on several machines need one file system.
 
 Beside the checkpoints, ``head`` names the one that the run stands at. Whoever goes back to an earlier checkpoint moves
 it; later ones then belong to another past, and are passed over until they are written anew.
@@ -23,8 +24,8 @@ from typing import Any
 
 import torch.distributed as dist
 
-from rest_agent import randomness
-from rest_agent.engine import broadcast, is_first, say, state_dict
+from rest_agent import lora, randomness
+from rest_agent.engine import broadcast, is_first, say, state_dict, trained_weights
 
 _MANIFEST = "manifest.json"
 _STATE = "state.json"
@@ -62,14 +63,19 @@ def save(
             shutil.rmtree(unfinished, ignore_errors=True)
             unfinished.mkdir(parents=True)
         dist.barrier()
-        engine.save_checkpoint(str(unfinished), tag=_SHARDS)
+        with lora.without_frozen(engine.module):
+            engine.save_checkpoint(str(unfinished), tag=_SHARDS, exclude_frozen_parameters=True)
         if critic is not None:
             critic.save_checkpoint(str(unfinished / _CRITIC), tag=_SHARDS)
         _random_file(unfinished, dist.get_rank()).write_text(json.dumps(randomness.state()), encoding="utf-8")
-        weights = state_dict(engine)
+        adapted = bool(lora.layers(engine.module))
+        weights = trained_weights(engine) if adapted else state_dict(engine)
         dist.barrier()
         if is_first():
-            engine.module.save_pretrained(unfinished, state_dict=weights)
+            if adapted:
+                lora.save(engine.module, weights, unfinished)
+            else:
+                engine.module.save_pretrained(unfinished, state_dict=weights)
             tokenizer.save_pretrained(unfinished)
             record = {"run": state, "ranks": dist.get_world_size(), "zero_stage": engine.zero_optimization_stage()}
             (unfinished / _STATE).write_text(json.dumps(record, indent=1), encoding="utf-8")
@@ -213,11 +219,20 @@ def write_text(path: Path, text: str) -> None:
 def _load(path: Path, engine: Any) -> None:
     tag = _UNIVERSAL if engine.load_universal_checkpoint() else _SHARDS
     try:
-        loaded, _ = engine.load_checkpoint(str(path), tag=tag)
+        loaded, _ = engine.load_checkpoint(str(path), tag=tag, custom_load_fn=_load_trained)
     except (RuntimeError, AssertionError, OSError, KeyError, ValueError) as error:
         raise CheckpointError(f"checkpoint {path}: DeepSpeed cannot load {path / tag}: {error}") from error
     if loaded is None:
         raise CheckpointError(f"checkpoint {path}: DeepSpeed found no shards in {path / tag}")
+
+
+def _load_trained(src: Mapping[str, Any], dst: Any) -> None:
+    """Load the weights of a checkpoint into a module; those that are not trained are not in it."""
+    missing, unexpected = dst.load_state_dict(src, strict=False)
+    frozen = {name for name, value in dst.named_parameters(remove_duplicate=False) if not value.requires_grad}
+    wrong = sorted({*missing} - frozen | {*unexpected})
+    if wrong:
+        raise RuntimeError(f"it was saved from another model (or with another model.lora): {', '.join(wrong[:5])}")
 
 
 def _record(path: Path) -> dict[str, Any]:

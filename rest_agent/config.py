@@ -51,6 +51,26 @@ def _positive(config: object, *keys: str) -> None:
 
 
 @dataclass(frozen=True)
+class LoRAConfig:
+    """Adapters of low rank that are trained in place of the model's weights: rest_agent/lora.py.
+
+    They want a higher learning rate than whole weights do, as a rule ten times.
+    """
+
+    rank: int = 16
+    alpha: int = 32
+    """An adapter's product counts alpha / rank times."""
+    dropout: float = 0.0
+    """Of what an adapter sees while it is trained. Rollouts have none: it makes the ratio of probabilities noisy."""
+    targets: tuple[str, ...] = ()
+    """Linear layers by name (``q_proj``, or whole: ``model.layers.0.mlp.up_proj``); none: all but the head."""
+
+    def __post_init__(self) -> None:
+        _at_least(1, self, "rank", "alpha")
+        _require(0 <= self.dropout < 1, "dropout", "at least 0 and less than 1", self.dropout)
+
+
+@dataclass(frozen=True)
 class ModelConfig:
     """The policy. Without ``path``, a small Qwen3-architecture model and its tokenizer are made from scratch."""
 
@@ -70,6 +90,8 @@ class ModelConfig:
     """Positions that a new model knows; longer episodes are refused."""
     gradient_checkpointing: bool = False
     """Compute activations again in the backward pass: a third more time, much less memory."""
+    lora: LoRAConfig | None = None
+    """Train adapters only; null: all weights. ``{}`` takes the defaults. Needs ``path``."""
     template_variables: Mapping[str, Any] = field(default_factory=dict)
     """Variables of the chat template, such as ``enable_thinking``."""
 
@@ -78,6 +100,8 @@ class ModelConfig:
         _positive(self, "embedding_std")
         divides = self.heads % self.kv_heads == 0
         _require(divides, "kv_heads", f"a divisor of heads ({self.heads})", self.kv_heads)
+        known = self.lora is None or self.path is not None
+        _require(known, "path", "set with model.lora (there is nothing to adapt in a new model)", self.path)
 
 
 @dataclass(frozen=True)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import math
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -19,6 +18,7 @@ import torch.distributed as dist
 from deepspeed.runtime.config import DeepSpeedConfigError
 from torch import Tensor
 
+from rest_agent import lora
 from rest_agent.config import Config, ConfigError, OptimizerConfig
 from rest_agent.watchdog import beat
 
@@ -119,10 +119,11 @@ def make_engine(model: Any, config: Config, settings: Mapping[str, Any]) -> tupl
     stage = merged.get("zero_optimization", {}).get("stage", 0)
     if stage not in (0, 1, 2, 3):
         raise ConfigError(f"--deepspeed_config: zero_optimization.stage must be 0, 1, 2 or 3, got {stage!r}")
-    optimizer = None if "optimizer" in merged else _optimizer(model, config.optimizer, merged)
-    replica = copy.deepcopy(model).requires_grad_(False) if stage == 3 else None
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    optimizer = None if "optimizer" in merged else _optimizer(trained, config.optimizer, merged)
+    replica = lora.plain(model).requires_grad_(False) if stage == 3 or lora.layers(model) else None
     try:
-        engine, *_ = deepspeed.initialize(model=model, optimizer=optimizer, config=merged)
+        engine, *_ = deepspeed.initialize(model=model, optimizer=optimizer, model_parameters=trained, config=merged)
     except (AssertionError, DeepSpeedConfigError, ValueError) as error:
         raise ConfigError(f"--deepspeed_config: {error}") from error
     return engine, Sampler(engine, replica)
@@ -143,14 +144,14 @@ def _precision(dtype: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     return sections
 
 
-def _optimizer(model: Any, config: OptimizerConfig, settings: Mapping[str, Any]) -> torch.optim.Optimizer:
+def _optimizer(trained: list[Tensor], config: OptimizerConfig, settings: Mapping[str, Any]) -> torch.optim.Optimizer:
     options: dict[str, Any] = {"lr": 0.0, "betas": config.betas, "weight_decay": config.weight_decay}
     if settings.get("zero_optimization", {}).get("offload_optimizer", {}).get("device", "none") != "none":
         from deepspeed.ops.adam import DeepSpeedCPUAdam  # compiled at first use; without offloading nobody needs it
 
-        offloaded: torch.optim.Optimizer = DeepSpeedCPUAdam(model.parameters(), **options)
+        offloaded: torch.optim.Optimizer = DeepSpeedCPUAdam(trained, **options)
         return offloaded
-    return torch.optim.AdamW(model.parameters(), **options)
+    return torch.optim.AdamW(trained, **options)
 
 
 @dataclass(frozen=True)
@@ -266,7 +267,8 @@ class Sampler:
     """The weights that replies are sampled with: plain modules, without DeepSpeed's hooks.
 
     Up to ZeRO stage 2 the engine's own module is whole and free of hooks. Under stage 3 its parameters are gathered
-    once per update into a replica: ragged episodes would never agree on its collectives.
+    once per update into a replica: ragged episodes would never agree on its collectives. With LoRA it is a replica too,
+    which has the adapters in its weights.
     """
 
     def __init__(self, engine: Any, replica: Any = None):
@@ -279,9 +281,11 @@ class Sampler:
         if self._replica is None:
             return module.eval()
         with torch.no_grad():
-            for own, sharded in zip(self._replica.parameters(), module.parameters(), strict=True):
-                with deepspeed.zero.GatheredParameters([sharded]):
-                    own.copy_(sharded)
+            replica = dict(self._replica.named_parameters())
+            for weight in lora.weights(module):
+                if any(part.requires_grad for part in weight.parts):  # what is frozen, it has from the beginning
+                    with _whole(self._engine, weight.parts):
+                        replica[weight.name].copy_(weight.value())
             for own, buffer in zip(self._replica.buffers(), module.buffers(), strict=True):
                 own.copy_(buffer)
         return self._replica.eval()
@@ -290,16 +294,32 @@ class Sampler:
 def state_dict(engine: Any) -> dict[str, Tensor]:
     """Every weight once (tied ones under their first name) and every saved buffer, whole, on CPU.
 
-    A collective: all ranks must call it.
+    Adapters are added to the weights that they belong to. A collective: all ranks must call it.
     """
-    sharded = engine.zero_optimization_stage() == 3
     weights = {}
-    for name, value in engine.module.named_parameters():
-        with deepspeed.zero.GatheredParameters([value], enabled=sharded):
-            weights[name] = value.detach().to("cpu", copy=True)
+    for weight in lora.weights(engine.module):
+        with _whole(engine, weight.parts):
+            weights[weight.name] = weight.value().detach().to("cpu", copy=True)
     saved = engine.module.state_dict().keys()
     buffers = {name: value.cpu() for name, value in engine.module.named_buffers() if name in saved}
     return weights | buffers
+
+
+def trained_weights(engine: Any) -> dict[str, Tensor]:
+    """The weights that are trained, by their names in the engine's module, whole, on CPU. A collective."""
+    weights = {}
+    for name, value in engine.module.named_parameters():
+        if value.requires_grad:
+            with _whole(engine, [value]):
+                weights[name] = value.detach().to("cpu", copy=True)
+    return weights
+
+
+def _whole(engine: Any, parameters: Iterable[Tensor]) -> AbstractContextManager[Any]:
+    """While it lasts, ``parameters`` are not sharded, whatever the ZeRO stage. A collective."""
+    sharded = engine.zero_optimization_stage() == 3
+    gathered: AbstractContextManager[Any] = deepspeed.zero.GatheredParameters(list(parameters), enabled=sharded)
+    return gathered
 
 
 def gather(value: Item) -> list[Item]:

@@ -11,6 +11,7 @@ import torch
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
+from rest_agent import lora
 from rest_agent.config import Config, ConfigError, EnvironmentConfig, ModelConfig
 from rest_agent.environments import make_env
 from rest_agent.logits import check_head
@@ -74,15 +75,19 @@ def new_model(config: ModelConfig, tokenizer: Any) -> Any:
 
 
 def load(path: str | Path, dtype: str) -> tuple[Any, Any]:
-    """Model and tokenizer of a Hugging Face folder or hub id.
+    """Model and tokenizer of a Hugging Face folder or hub id; an adapter is added to the weights of its base.
 
     Raises:
         ConfigError: nothing that can be loaded is there.
     """
     try:
         tokenizer = AutoTokenizer.from_pretrained(path)
-        model: Any = AutoModelForCausalLM.from_pretrained(path, dtype=getattr(torch, dtype))
+        model: Any = AutoModelForCausalLM.from_pretrained(lora.base_of(path), dtype=getattr(torch, dtype))
+        if lora.is_adapter(path):
+            model = lora.merge(model, path)
         TokenText(tokenizer)
+    except ConfigError:
+        raise
     except (OSError, ValueError, KeyError, RuntimeError, TypeError) as error:
         raise ConfigError(f"model.path: cannot load a causal language model from {str(path)!r}: {error}") from error
     rows = model.get_input_embeddings().num_embeddings
@@ -95,13 +100,16 @@ def load(path: str | Path, dtype: str) -> tuple[Any, Any]:
 
 def make(config: Config, resume: Path | None) -> tuple[Any, Any]:
     """Model and tokenizer of a run: those of its checkpoint, of ``model.path``, or new ones."""
-    path = resume or config.model.path
+    adapters = config.model.lora  # their weights come from DeepSpeed's shards, those of the base from where it is
+    path = config.model.path if adapters else resume or config.model.path
     if path is None:
         tokenizer = train_tokenizer(_corpus(config.environment), config.model.vocabulary)
         model = new_model(config.model, tokenizer)
     else:
         model, tokenizer = load(path, config.model.dtype)
     check_head(model)
+    if adapters is not None:
+        lora.add(model, adapters, str(path))
     if config.model.gradient_checkpointing:
         # Older transformers call it gradient_checkpointing_enable.
         enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable

@@ -11,7 +11,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from rest_agent import engine, policy
+from rest_agent import engine, lora, policy
 from rest_agent.batch import Batch
 from rest_agent.config import Config, ConfigError
 from rest_agent.kl import token_kl
@@ -52,8 +52,29 @@ class Reference:
         return replace(batch, reference_log_probs=log_probs)
 
 
+class BareReference(Reference):
+    """The policy itself without its adapters: exact, and no second model."""
+
+    def __init__(self, config: Config, its_engine: Any):
+        """``its_engine``: the policy's."""
+        self._model = its_engine
+        self._config = config
+        self._device = its_engine.device
+
+    def judge(self, batch: Batch) -> Batch:
+        self._model.eval()
+        with lora.off(self._model):
+            return super().judge(batch)
+
+
+def is_bare(config: Config) -> bool:
+    """Whether the reference is the model that the policy's adapters were put on: there is no cold start before it."""
+    begins_bare = config.model.lora is not None and not any(stage.updates for stage in config.sft)
+    return begins_bare and config.rl.kl.reference is None
+
+
 def keep_policy(folder: Path, its_engine: Any, tokenizer: Any) -> None:
-    """Write the policy as it is now to ``folder``, as Hugging Face files. A collective: all ranks call it."""
+    """Write the policy as it is now to ``folder``, whole, as Hugging Face files. A collective: all ranks call it."""
     weights = engine.state_dict(its_engine)
     if engine.is_first():
         unfinished = folder.with_name(f".{folder.name}.unfinished")

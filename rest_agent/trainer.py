@@ -38,7 +38,7 @@ from rest_agent.metrics import RunLog
 from rest_agent.mismatch import LogProbGap, corrected
 from rest_agent.provenance import provenance
 from rest_agent.published import rollout_weights
-from rest_agent.reference import Reference, keep_policy, reference_kl
+from rest_agent.reference import BareReference, Reference, is_bare, keep_policy, reference_kl
 from rest_agent.regions import TokenText
 from rest_agent.reinforcement import Tally, by_rows, rollout_metrics
 from rest_agent.results import RESULTS_NAME
@@ -106,6 +106,9 @@ class Run:
         if resume is not None:
             settings = checkpoint.load_settings(resume, settings)
         self._settings, self._resumed_from = settings, resume
+        if config.model.lora is not None:
+            trained = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+            engine.say(f"LoRA: {trained:,} of {self.parameters:,} parameters are trained")
         self.engine, self.sampler = engine.make_engine(model.to(self.device), config, settings)
         self.text_of = TokenText(self.tokenizer)
         self.arena = self._arena(config.environment.options, show_tools=True)
@@ -137,6 +140,8 @@ class Run:
                 self.evaluate("rl")
         if self.progress.step:
             self.save()
+            if self.config.model.lora is not None:  # of which a checkpoint holds the adapters alone
+                keep_policy(self.folder / "merged", self.engine, self.tokenizer)
 
     def cold_start(self, phase: str, stage: SFTStage) -> None:
         """Supervised updates on fresh examples: demonstrations, or the best of the policy's own rollouts."""
@@ -330,7 +335,11 @@ class Run:
                 self.critic = Critic(self.config, self._settings, path, self.device)
                 if self._has_begun and self._resumed_from is not None:
                     checkpoint.restore_critic(self._resumed_from, self.critic.engine)
-            return Reference(self.config, path, len(self.tokenizer), self.device) if rl.kl.coefficient else None
+            if not rl.kl.coefficient:
+                return None
+            if is_bare(self.config):
+                return BareReference(self.config, self.engine)
+            return Reference(self.config, path, len(self.tokenizer), self.device)
 
     def _check_algorithm(self, resume: Path) -> None:
         """Whether the run can go on with its algorithm, which may not be the one that it was begun with.
@@ -349,7 +358,9 @@ class Run:
     @property
     def _needs_first_policy(self) -> bool:
         rl = self.config.rl
-        return rl.advantage.credit == "critic" or (rl.kl.coefficient > 0 and rl.kl.reference is None)
+        return rl.advantage.credit == "critic" or (
+            rl.kl.coefficient > 0 and rl.kl.reference is None and not is_bare(self.config)
+        )
 
     @property
     def _has_begun(self) -> bool:

@@ -197,3 +197,34 @@ def test_training_on_the_split_of_the_evaluation_is_noted(train: Train, folders:
     run = train(folders["own"], environment=environment, sft=[], rl={"updates": 1})
     assert read_results(run).notes == ["trained and evaluated on the same split, test"]
     assert "trained and evaluated on the same split" in (run / "report.md").read_text()
+
+
+def test_a_run_with_lora_resumed_is_the_run_that_never_stopped(train: Train, primed: Path, tmp_path: Path) -> None:
+    base = _checkpoint(primed)
+    settings = _deepspeed(tmp_path, zero_optimization={"stage": 3})
+    rl = {"updates": 2, "learning_rate": 1e-2, "kl": {"coefficient": 0.1}}
+    whole = train(base, settings, model={"lora": {"rank": 4}}, sft=[], rl=rl, diagnostics={"every": 1})
+    assert not (whole / "first_policy").exists()  # the reference is the policy without its adapters
+    records = [record.values for record in read_log(whole) if record.stage == "rl"]
+    assert abs(records[0]["kl_reference"]) < 1e-5 < records[1]["kl_reference"]
+    assert records[0]["log_prob_gap"] < 1e-5
+
+    run = tmp_path / "run"
+    shutil.copytree(whole, run)
+    shutil.rmtree(run / "merged")
+    shutil.rmtree(run / "checkpoints" / "step-000002")
+    (run / "checkpoints" / "head").write_text("step-000001")
+    assert cli.main(["--resume", str(run)]) == 0
+    expected, found = (_values(read_log(one), "seconds_sampling", "seconds_diagnostics") for one in (whole, run))
+    assert found == expected
+    for name in ("checkpoints/step-000002/adapter_model.safetensors", "merged/model.safetensors"):
+        assert (run / name).read_bytes() == (whole / name).read_bytes()
+
+    again = train(_checkpoint(run), sft=[], rl={"updates": 0})
+    assert read_results(again).stages["start"] == read_results(run).stages["rl"]
+
+
+def test_a_critic_trains_beside_adapters(train: Train, primed: Path) -> None:
+    changes: dict[str, Any] = {"model": {"lora": {"rank": 4}}, "rl": {"updates": 1, "algorithm": "ppo"}}
+    run = train(_checkpoint(primed), **changes, evaluation={"tasks": 1})
+    assert all(math.isfinite(record.values["critic/loss"]) for record in read_log(run) if record.stage == "rl")
