@@ -14,6 +14,7 @@ from rest_agent.config import (
     Config,
     ConfigError,
     KLConfig,
+    LoRAConfig,
     LossConfig,
     ModelConfig,
     Ramp,
@@ -168,6 +169,10 @@ def test_whole_numbers_become_floats_where_floats_are_wanted() -> None:
         ("rl.weights.entropy.smoothing=1", "rl.weights.entropy.smoothing must be at least 0 and less than 1, got 1.0"),
         ("rl.weights.entropy.freeze_after=0", "rl.weights.entropy.freeze_after must be at least 1, or null, got 0"),
         ("sft.1.noise=2", "sft.1.noise must be between 0 and 1, got 2.0"),
+        (
+            "model.lora={}",
+            "model.path must be set with model.lora (there is nothing to adapt in a new model), got None",
+        ),
         ("model.kv_heads=3", "model.kv_heads must be a divisor of heads (4), got 3"),
         ("optimizer.betas=[1, 1]", "optimizer.betas must be at least 0 and less than 1"),
         ("run.save_every=0", "run.save_every must be at least 1, got 0"),
@@ -248,3 +253,15 @@ def test_truncated_sampling_is_refused_with_the_reason(key: str) -> None:
 def test_settings_of_rollouts_that_cannot_be_name_the_key(change: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         load(None, [f"rollout.{change}"])
+
+
+def test_adapters_are_asked_for_by_any_of_their_settings() -> None:
+    for override, expected in (
+        ("model.lora={}", LoRAConfig()),
+        ("model.lora.rank=8", LoRAConfig(rank=8)),
+        ("model.lora.targets=[q_proj, v_proj]", LoRAConfig(targets=("q_proj", "v_proj"))),
+    ):
+        assert load(None, ["model.path=some/model", override]).model.lora == expected
+    for override in ("model.lora.rank=0", "model.lora.alpha=0", "model.lora.dropout=1"):
+        with pytest.raises(ConfigError, match=override.partition("=")[0].replace(".", r"\.") + " must be at least "):
+            load(None, ["model.path=some/model", override])
