@@ -14,8 +14,9 @@ The same on both sides: one process, the same threads; float32; groups of the sa
 the distribution; the same longest reply and longest episode; GRPO with a token mean over the batch, rewards scaled by
 the group's standard deviation, clipping at 0.2, one optimizer step per batch of rollouts, no KL term and no reference
 model; AdamW with the same betas, no weight decay, gradients clipped at 1, one constant learning rate; no gradient
-checkpointing; micro-batches of about as many tokens; no vLLM, which needs a GPU. On our side ResT's weights and
-diagnostics are off: both train the same objective.
+checkpointing; no vLLM, which needs a GPU. A backward pass has so many episodes with TRL and so many tokens with us,
+padding included: that is how each is told. On our side ResT's weights and diagnostics are off: both train the same
+objective.
 
 The two processes take turns, one step each, and wait for each other, so that a noisy machine is as noisy for both; CPU
 time is what such a machine tells best (with ``--threads 1`` it is the time of an idle one). Figures are medians over
@@ -313,7 +314,7 @@ def _settings(plan: dict[str, Any]) -> list[str]:
         "rl.loss.dual_clip=null",
         "diagnostics.every=0",
         f"optimizer.betas=[{BETAS[0]}, {BETAS[1]}]",
-        f"optimizer.micro_batch_tokens={plan['micro_rows'] * plan['max_tokens']}",
+        f"optimizer.micro_batch_tokens={plan['micro_tokens']}",
         f"run.seed={plan['seed']}",
         "run.save_every=100000",
         "run.progress=false",
@@ -332,6 +333,7 @@ def main() -> None:
     parser.add_argument("--tasks", type=int, default=12, help="tasks per update")
     parser.add_argument("--group", type=int, default=8, help="rollouts per task")
     parser.add_argument("--micro-rows", type=int, default=16, help="episodes per backward pass of TRL")
+    parser.add_argument("--micro-tokens", type=int, default=2048, help="tokens per backward pass of ours")
     parser.add_argument("--learning-rate", type=float, default=3e-4)
     parser.add_argument("--max-reply-tokens", type=int, default=64)
     parser.add_argument("--max-tokens", type=int, default=320, help="of an episode")
@@ -373,7 +375,10 @@ def main() -> None:
         print("\n".join(lines), flush=True)
 
 
-_SHARED = ("group", "micro_rows", "learning_rate", "max_reply_tokens", "max_tokens", "threads", "trl_cache", "seed")
+_SHARED = (
+    *("group", "micro_rows", "micro_tokens", "learning_rate", "max_reply_tokens", "max_tokens"),
+    *("threads", "trl_cache", "seed"),
+)
 
 
 if __name__ == "__main__":

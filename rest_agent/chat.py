@@ -18,6 +18,7 @@ from jinja2 import TemplateError
 from rest_agent.config import ConfigError
 from tooluse_gym import messages
 from tooluse_gym.messages import Message
+from tooluse_gym.reuse import Recent
 
 ToolSchema = Mapping[str, Any]
 """A tool in OpenAI form."""
@@ -33,6 +34,7 @@ _PROBE_TOOL = {
     },
 }
 _THINK = "<think>"
+_REMEMBERED = 256  # texts: the rollouts of a group begin alike, and often hear the same
 _OPEN_THOUGHT = re.compile(rf"{_THINK}\s*\Z")
 
 
@@ -67,6 +69,7 @@ class Chat:
         self.show_tools = show_tools
         self.results_as = results_as
         self._variables = dict(variables or {})
+        self._told: Recent[tuple[int, ...]] = Recent(_REMEMBERED)
         if not getattr(tokenizer, "chat_template", None):
             raise ConfigError("model.path: the tokenizer has no chat template; use an instruction-tuned model")
         asked = [messages.user("hi")]
@@ -86,7 +89,9 @@ class Chat:
 
     def opening(self, conversation: Sequence[Message], tools: Sequence[ToolSchema]) -> list[int]:
         """Ids of the whole conversation, as the template tells it now, up to the agent's next word."""
-        return self._encode(self._render(conversation, tools if self.show_tools else (), prompt=True))
+        tools = tools if self.show_tools else ()
+        key = ("opening", json.dumps((conversation, tools)))
+        return list(self._told.get(key, lambda: tuple(self._encode(self._render(conversation, tools, prompt=True)))))
 
     def continuation(self, heard: Sequence[Message], new_tools: Sequence[ToolSchema] = ()) -> list[int]:
         """Ids between the end token of a reply (not included) and the agent's next word.
@@ -97,8 +102,7 @@ class Chat:
         """
         if new_tools and self.show_tools:
             heard = _announced(heard, new_tools)
-        ids = self._encode(self._after_reply(heard))
-        return ids[ids.index(self.end_id) + 1 :]
+        return list(self._told.get(("continuation", json.dumps(heard)), lambda: self._after_end(heard)))
 
     def reply(self, text: str) -> list[int]:
         """Ids of a reply that nobody sampled (a demonstration), its end token included."""
@@ -132,6 +136,10 @@ class Chat:
                 + ", so nothing would tell the model to stop; use a model whose template has one end-of-turn token"
             )
         return int(end)
+
+    def _after_end(self, heard: Sequence[Message]) -> tuple[int, ...]:
+        ids = self._encode(self._after_reply(heard))
+        return tuple(ids[ids.index(self.end_id) + 1 :])
 
     def _after_reply(self, heard: Sequence[Message]) -> str:
         # Rendered behind a stand-in conversation, so that templates which rewrite history cannot touch what was said.

@@ -67,7 +67,7 @@ class Conversation:
 
     def spoke(self, ids: list[int], log_probs: list[float]) -> None:
         chat = self.transcript.chat
-        text = self.transcript.say(ids, log_probs, self._outcome.turn)
+        text = self.transcript.say(ids, log_probs, self._outcome.turn, self.env.parse)
         self._end = ids[-1] if ids[-1] in chat.end_ids else None
         self._job = self._workers.submit(lambda: self.env.step(text))
 
@@ -105,7 +105,7 @@ class Conversation:
     def cut(self, ids: list[int], log_probs: list[float]) -> None:
         self._outcome.truncated = True
         if ids:
-            self.transcript.say(ids, log_probs, self._outcome.turn)
+            self.transcript.say(ids, log_probs, self._outcome.turn, self.env.parse)
         self.transcript.forget_unanswered()
 
     def leave_out(self, max_tokens: int) -> None:
@@ -187,8 +187,7 @@ class Arena(Environments):
         self.text_of = text_of
         self._rollout = RolloutConfig() if rollout is None else rollout
         self._workers = Workers(self._rollout.workers, self._rollout.step_seconds)
-        self._format = get_format(config.format)
-        if chat.reply_prefix and self._format.parse(f"{chat.reply_prefix}\n</think>\nhi").think is None:
+        if chat.reply_prefix and get_format(config.format).parse(f"{chat.reply_prefix}\n</think>\nhi").think is None:
             raise ConfigError(
                 f"environment.format: {config.format} has no place for the thought that the model's chat template "
                 "opens; use hermes or toolrl, or switch thinking off in model.template_variables"
@@ -246,7 +245,7 @@ class Arena(Environments):
 
     def transcript(self) -> Transcript:
         """An empty one."""
-        return Transcript(self.chat, self.text_of, self._format)
+        return Transcript(self.chat, self.text_of)
 
 
 def reward_truncated(rollouts: Sequence[Rollout], reward: float | None) -> list[Rollout]:

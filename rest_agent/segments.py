@@ -9,7 +9,7 @@ by one (:func:`split`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -20,6 +20,7 @@ from torch import Tensor
 from rest_agent.batch import Batch, Rollout, pad
 from rest_agent.chat import Chat
 from rest_agent.regions import Region, TokenText, token_regions
+from tooluse_gym.formats import Reply
 
 
 @dataclass
@@ -28,7 +29,6 @@ class Transcript:
 
     chat: Chat
     text_of: TokenText
-    format: Any
     ids: list[int] = field(default_factory=list)
     sampled: list[bool] = field(default_factory=list)
     log_probs: list[float] = field(default_factory=list)
@@ -45,13 +45,13 @@ class Transcript:
         self.regions += [int(Region.NONE)] * len(ids)
         self.turns += [-1] * len(ids)
 
-    def say(self, ids: Sequence[int], log_probs: Sequence[float], turn: int) -> str:
+    def say(self, ids: Sequence[int], log_probs: Sequence[float], turn: int, parse: Callable[[str], Reply]) -> str:
         """Append a reply of the policy, token by token as it was sampled; its text, without the end token."""
         ended = bool(ids) and ids[-1] in self.chat.end_ids
         spoken = ids[:-1] if ended else ids
         text, intervals = self.text_of.read(spoken)
         prefix = self.chat.reply_prefix
-        segments = self.format.parse(prefix + text).segments
+        segments = parse(prefix + text).segments
         regions = token_regions(segments, intervals + len(prefix))
         self.ids += ids
         self.sampled += [True] * len(ids)

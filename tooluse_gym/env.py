@@ -183,7 +183,7 @@ class ToolUseEnv(gymnasium.Env[Observation, str]):
         self._open_turn()
         if prefix:
             for said in self.tasks.demonstrate(task, np.random.default_rng(0), noise=0.0)[:prefix]:
-                self._advance(self._parse(self.write(said)))
+                self._advance(self.parse(self.write(said)))
             if episode.ended:
                 raise ConfigurationError(
                     f"the ground truth of task {task.id!r} exceeds max_steps_per_turn={self.max_steps_per_turn} "
@@ -199,7 +199,7 @@ class ToolUseEnv(gymnasium.Env[Observation, str]):
         if not isinstance(action, str):
             raise TypeError(f"an action is the assistant's text, got {type(action).__name__}")
         spoken, tools_version = len(episode.conversation) + 1, episode.tools_version
-        outcome, results = self._advance(self._parse(action))
+        outcome, results = self._advance(self.parse(action))
         observation = episode.conversation[spoken:]
         reward, terms = self.rubric(outcome)
         episode.steps += (Step(action, observation, reward, terms),)
@@ -238,6 +238,10 @@ class ToolUseEnv(gymnasium.Env[Observation, str]):
     def restore(self, snapshot: Snapshot) -> None:
         """Continue from ``snapshot``, which stays as it is."""
         self._episode = copy.deepcopy(snapshot._episode)
+
+    def parse(self, text: str) -> Reply:
+        """What ``step`` reads in an action: calls, and what each character is. Any text can be parsed."""
+        return (self._parse_again if len(text) <= _LONGEST_REMEMBERED else self.format.parse)(text)
 
     def write(self, said: Utterance) -> str:
         """An action that says this, in the environment's reply format."""
@@ -334,9 +338,6 @@ class ToolUseEnv(gymnasium.Env[Observation, str]):
         if said and said[0]["role"] == "user":
             return ({**said[0], "content": self.format.announce(tools, said[0]["content"])}, *said[1:])
         return (messages.user(self.format.announce(tools, "")), *said)
-
-    def _parse(self, text: str) -> Reply:
-        return (self._parse_again if len(text) <= _LONGEST_REMEMBERED else self.format.parse)(text)
 
     def _prepare(self, task: Task) -> Prepared:
         return self._prepared.get(id(task), lambda: Prepared(task))  # which keeps the task, and so its identity

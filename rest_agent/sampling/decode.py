@@ -1,7 +1,7 @@
 """The decode loop: many conversations advance together, one token a pass.
 
 Each conversation stands in a slot of the cache. A row that listens (tool results, the next request) is fed the tokens
-it hears, at once if :class:`LeanForward` knows the model; a row that speaks is fed what it samples. A slot whose
+it hears, all at once if :class:`LeanForward` knows the model; a row that speaks is fed what it samples. A slot whose
 conversation is over is given to one that waits. Nothing is computed twice, and no token is decoded and encoded again.
 What a row samples depends on the seed, its number and its conversation alone: not on its slot, its neighbours, or how
 many they are.
@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from rest_agent.sampling.cache import SlotCache
-from rest_agent.sampling.forward import LeanForward, OwnForward, forward_of
+from rest_agent.sampling.forward import Heard, OwnForward, forward_of
 from rest_agent.watchdog import beat
 
 _COMPACT_BELOW = 0.75  # once nobody waits, drop finished rows when fewer than this share still run
@@ -157,9 +157,7 @@ def decode(
             if any(row.asked for row in rows):
                 time.sleep(_PAUSE)
             continue
-        listening = [slot for slot in fed if len(rows[slot].feed) > 1]
-        if listening and isinstance(forward, LeanForward):
-            _hear(forward, cache, rows, listening)
+        heard = _heard(rows, [slot for slot in fed if len(rows[slot].feed) > 1]) if forward.hears else None
         tokens = [pad_id] * len(rows)
         for slot in fed:
             tokens[slot] = rows[slot].feed.popleft()
@@ -167,7 +165,7 @@ def decode(
         columns = [row.column for row in rows]
         ids, positions = torch.tensor([tokens, columns], device=model.device)
         cache.aim(positions, max(columns) + 1)
-        logits = forward.step(ids, cache)
+        logits = forward.step(ids, cache, heard)
         for slot in fed:
             rows[slot].cached += 1
         speaking = [slot for slot in fed if not rows[slot].feed]
@@ -178,15 +176,17 @@ def decode(
                 _say(rows[slot], token, log_prob, sampling, end_ids)
 
 
-def _hear(forward: LeanForward, cache: SlotCache, rows: Sequence[_Row], slots: Sequence[int]) -> None:
-    """Feed at once what the rows in ``slots`` hear, but for the last token: the pass that follows predicts from it."""
+def _heard(rows: Sequence[_Row], slots: Sequence[int]) -> Heard | None:
+    """What the rows in ``slots`` are to hear, but for the last token, from which the next is predicted."""
+    if not slots:
+        return None
     most = max(1, _HEARD // len(slots))
     columns = [rows[slot].cached for slot in slots]
     chunks = []
     for row in (rows[slot] for slot in slots):
         chunks.append([row.feed.popleft() for _ in range(min(most, len(row.feed) - 1))])
         row.cached += len(chunks[-1])
-    forward.hear(chunks, slots, columns, cache)
+    return Heard(slots, columns, chunks)
 
 
 def _fill(

@@ -2,8 +2,9 @@
 
 Sampling from a small model is bound by the cost of calling into torch, not by arithmetic. So the weights of the usual
 decoder (RMSNorm, rotary positions, grouped queries, gated SiLU) are read from the Hugging Face module and applied here:
-projections of the same input are one matrix, a key is read once for all the queries that share it, and what a
-conversation hears is fed in one pass. Any other model is run by its own forward, a token at a time.
+projections of the same input are one matrix, a key is read once for all the queries that share it, and all that some
+conversations hear goes into the pass that feeds others the one token they said. Any other model is run by its own
+forward, a token at a time.
 
 It is plain PyTorch for any device and dtype; tested on CPU, in float32 and bfloat16.
 """
@@ -52,8 +53,20 @@ def supports(model: Any) -> bool:
     )
 
 
+class Heard(NamedTuple):
+    """What some conversations hear before their last token of a pass."""
+
+    slots: Sequence[int]
+    columns: Sequence[int]
+    """Of the first token of each."""
+    chunks: Sequence[Sequence[int]]
+
+
 class OwnForward:
-    """The model's own forward."""
+    """The model's own forward, which feeds each slot one token at a time."""
+
+    hears = False
+    """Whether :meth:`step` takes what is heard."""
 
     def __init__(self, model: Any):
         self._model = model
@@ -67,8 +80,13 @@ class OwnForward:
         self._model(input_ids=ids, past_key_values=filled, use_cache=True, logits_to_keep=1)
         return filled
 
-    def step(self, ids: Tensor, cache: SlotCache) -> Tensor:
-        """Feed one token (S,) to every slot, at the column that the cache aims at. Returns logits (S, V)."""
+    def step(self, ids: Tensor, cache: SlotCache, heard: Heard | None = None) -> Tensor:
+        """Feed one token (S,) to every slot, at the column that the cache aims at; before it, what some heard.
+
+        Returns:
+            (S, V) logits after those tokens.
+        """
+        assert heard is None, "not by this forward"
         logits: Tensor = self._model(
             input_ids=ids[:, None],
             attention_mask=cache.mask(self._model.dtype),
@@ -123,6 +141,8 @@ class LeanForward(OwnForward):
     conversation a token belongs to; only attention looks at conversations.
     """
 
+    hears = True
+
     def __init__(self, model: Any, columns: int):
         super().__init__(model)
         body, config = model.model, model.config
@@ -158,35 +178,42 @@ class LeanForward(OwnForward):
         first, second = sin.chunk(2, dim=-1)
         return cos, torch.cat((-first, second), dim=-1)
 
-    def step(self, ids: Tensor, cache: SlotCache) -> Tensor:
-        mask = cache.mask(self._embedding.dtype)
+    def step(self, ids: Tensor, cache: SlotCache, heard: Heard | None = None) -> Tensor:
+        slots, mask = len(ids), cache.mask(self._embedding.dtype)
 
-        def attend(layer: Any, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+        def look(layer: Any, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
             keys, values = layer.update(keys[:, :, None], values[:, :, None])
             # Queries that share a key stand where a sequence's queries would: no key is copied for them.
-            shared = queries.view(len(queries), self._kv_heads, -1, queries.shape[-1])
+            shared = queries.view(slots, self._kv_heads, -1, queries.shape[-1])
             return F.scaled_dot_product_attention(shared, keys, values, attn_mask=mask).flatten(1)
 
-        x = self._run(ids, cache.positions, attend, cache)
+        if heard is None:
+            x = self._run(ids, cache.positions, look, cache)
+        else:
+            heard_ids, heard_at, listen = self._hearing(heard)
+
+            def attend(layer: Any, *qkv: Tensor) -> Tensor:
+                after = listen(layer, *(part[slots:] for part in qkv), cache.width)  # first, as `look` sees its keys
+                return torch.cat((look(layer, *(part[:slots] for part in qkv)), after))
+
+            x = self._run(torch.cat((ids, heard_ids)), torch.cat((cache.positions, heard_at)), attend, cache)[:slots]
         return self._head(self._normalised(x, self._norm))
 
-    def hear(
-        self, chunks: Sequence[Sequence[int]], slots: Sequence[int], columns: Sequence[int], cache: SlotCache
-    ) -> None:
-        """Feed several tokens to some slots, each from its column on."""
+    def _hearing(self, heard: Heard) -> tuple[Tensor, Tensor, Callable[..., Tensor]]:
+        """Tokens (N,) that are heard, their positions, and how they attend."""
         device = self._embedding.device
-        rows, longest = len(chunks), max(map(len, chunks))
-        width = max(first + len(chunk) for first, chunk in zip(columns, chunks, strict=True))
-        slot, first = torch.tensor([list(slots), list(columns)], device=device)
-        # Token n of this pass is token `place` of chunk `row`. Only attention sees padding.
+        rows, longest = len(heard.chunks), max(map(len, heard.chunks))
+        width = max(first + len(chunk) for first, chunk in zip(heard.columns, heard.chunks, strict=True))
+        slot, first = torch.tensor([list(heard.slots), list(heard.columns)], device=device)
+        # Token n is token `place` of chunk `row`. Only attention sees padding.
         ids, row, place = torch.tensor(
-            [(token, r, p) for r, chunk in enumerate(chunks) for p, token in enumerate(chunk)], device=device
+            [(token, r, p) for r, chunk in enumerate(heard.chunks) for p, token in enumerate(chunk)], device=device
         ).unbind(1)
         owner, positions = slot[row], first[row] + place
         mask = self._causal_mask(first, longest, width)
 
-        def attend(layer: Any, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-            layer.reserve(keys[:, :, None], width)
+        def listen(layer: Any, queries: Tensor, keys: Tensor, values: Tensor, room: int) -> Tensor:
+            layer.reserve(keys[:, :, None], room)
             layer.keys[owner, :, positions] = keys
             layer.values[owner, :, positions] = values
             keys, values = (buffer[:, :, :width].index_select(0, slot) for buffer in (layer.keys, layer.values))
@@ -194,10 +221,10 @@ class LeanForward(OwnForward):
             padded = queries.new_zeros(rows, longest, *shape, queries.shape[-1])
             padded[row, place] = queries.view(len(queries), *shape, -1)
             shared = padded.permute(0, 2, 3, 1, 4).flatten(2, 3)  # (rows, kv_heads, queries of a key, D)
-            heard = F.scaled_dot_product_attention(shared, keys, values, attn_mask=mask)
-            return heard.view(rows, *shape, longest, -1).permute(0, 3, 1, 2, 4)[row, place].flatten(1)
+            seen = F.scaled_dot_product_attention(shared, keys, values, attn_mask=mask)
+            return seen.view(rows, *shape, longest, -1).permute(0, 3, 1, 2, 4)[row, place].flatten(1)
 
-        self._run(ids, positions, attend, cache)
+        return ids, positions, listen
 
     def _causal_mask(self, first: Tensor, longest: int, width: int) -> Tensor:
         """(rows, 1, heads of a key * longest, width): each token looks at its own column and those before it."""

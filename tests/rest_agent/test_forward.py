@@ -24,7 +24,7 @@ from rest_agent import engine
 from rest_agent.config import Config
 from rest_agent.sampling import decode, forward
 from rest_agent.sampling.cache import SlotCache
-from rest_agent.sampling.forward import LeanForward, OwnForward, forward_of, supports
+from rest_agent.sampling.forward import Heard, LeanForward, OwnForward, forward_of, supports
 
 VOCABULARY, COLUMNS = 300, 400
 SIZES: dict[str, Any] = {
@@ -100,6 +100,7 @@ class Table:
         assert isinstance(self.lean, LeanForward)
         self.cache = SlotCache(model.config.num_hidden_layers, slots, COLUMNS, model.device)
         self.texts: list[list[int]] = [[] for _ in range(slots)]
+        self.fed = [0] * slots
 
     def seat(self, prompts: dict[int, list[int]]) -> None:
         """Begin new conversations in some slots. The last token stays to be fed."""
@@ -107,25 +108,28 @@ class Table:
         self.cache.store(filled, range(len(prompts)), list(prompts))
         for slot, prompt in prompts.items():
             self.texts[slot] = list(prompt)
+            self.fed[slot] = len(prompt) - 1
 
     def hear(self, heard: dict[int, list[int]]) -> None:
-        """Feed the last token of some slots and what comes after it; again, the last one stays."""
-        columns = [len(self.texts[slot]) - 1 for slot in heard]
-        chunks = [[self.texts[slot][-1], *chunk[:-1]] for slot, chunk in heard.items()]
-        assert isinstance(self.lean, LeanForward)
-        self.lean.hear(chunks, list(heard), columns, self.cache)
+        """Go on in some slots; the next step feeds all that was not fed yet."""
         for slot, chunk in heard.items():
             self.texts[slot] += chunk
 
     def select(self, slots: list[int]) -> None:
         self.cache.select(slots)
         self.texts = [self.texts[slot] for slot in slots]
+        self.fed = [self.fed[slot] for slot in slots]
 
     def step(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Logits of all slots, lean and anew; every conversation goes on with the likeliest token."""
         columns = [len(text) - 1 for text in self.texts]
+        listening = [slot for slot, column in enumerate(columns) if self.fed[slot] < column]
+        before = [self.fed[slot] for slot in listening]
+        chunks = [self.texts[slot][self.fed[slot] : -1] for slot in listening]
         self.cache.aim(torch.tensor(columns), max(columns) + 1)
-        logits = self.lean.step(torch.tensor([text[-1] for text in self.texts]), self.cache)
+        heard = Heard(listening, before, chunks) if listening else None
+        logits = self.lean.step(torch.tensor([text[-1] for text in self.texts]), self.cache, heard)
+        self.fed = [len(text) for text in self.texts]
         anew = torch.stack([self.model(input_ids=torch.tensor([text])).logits[0, -1] for text in self.texts])
         for text, token in zip(self.texts, anew.argmax(dim=-1).tolist(), strict=True):
             text.append(token)
@@ -233,8 +237,8 @@ def test_what_is_heard_takes_one_pass(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(LeanForward, "_run", counted)
     guest = Guest([5, 6, 7], [list(range(10, 60))])
     decode.decode(_make(Qwen3ForCausalLM, Qwen3Config), [guest], decode.Sampling(0.0, 2, COLUMNS), [], 0, seed=0)
-    # Replies have two tokens. The first reply's last one is fed with all that is heard but its last token.
-    assert passes == [1, 1, 50, 1, 1]
+    # Replies have two tokens. The first reply's last one is fed with all that is heard.
+    assert passes == [1, 1, 51, 1]
 
 
 def test_every_forward_reads_the_weights_anew() -> None:

@@ -112,7 +112,7 @@ def test_only_what_the_template_changes_is_tokenised_again(players: Any) -> None
     vocabulary = range(len(player.tokenizer))
     by_byte = dict(zip(player.text_of.pieces(vocabulary), vocabulary, strict=True))
     said = [by_byte[bytes([byte])] for byte in b"it is done   "] + [arena.chat.end_id]
-    transcript.say(said, [-1.0] * len(said), 0)
+    transcript.say(said, [-1.0] * len(said), 0, arena.env.parse)
     rest = "<|im_end|>\n<|im_start|>user\nok<|im_end|>\n<|im_start|>assistant\n"
     text = player.text_of.read(opening)[0] + "it is done"
     keep, heard = transcript.retell(player.tokenizer.encode(text + rest))
