@@ -4,8 +4,9 @@
         [key.sub=value ...]
 
 Short runs of ``deepspeed train_agent.py`` with the quickstart's model, untrained: its replies are as long as they may
-be, and a bonus for entropy trains on every one of them, so that all runs do the same work. The runs take turns. The first update of a run is not counted; figures
-are medians over updates and repeats, ratios medians over repeats of the ratio to stage 2.
+be, and a bonus for entropy trains on every one of them, so that all runs do the same work. The runs take turns. The
+first update of a run is not counted; figures are medians over updates and repeats, ratios medians over repeats of the
+ratio to stage 2.
 """
 
 from __future__ import annotations
