@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, fields, replace
 
 import torch
 from torch import Tensor
 
-from tooluse_gym.trajectory import Trajectory
+from rest_agent.outcome import Played
 
 
 @dataclass(frozen=True)
-class Rollout:
-    """The tokens of an episode, exactly as sampled."""
+class Rollout(Played):
+    """An episode with its tokens, exactly as sampled."""
 
     token_ids: Tensor
     """(T,) int64: prompt, the policy's tokens and the environment's."""
@@ -25,23 +25,8 @@ class Rollout:
     """(T,) int8: values of Region, NONE where loss_mask is False."""
     turns: Tensor
     """(T,) int8: the turn that the token was sampled in, 0 for the first that was played, -1 where not sampled."""
-    reward: float
-    task_id: str
-    turn_rewards: tuple[float, ...] = ()
-    """What each turn that was played earned; they add up to the reward."""
-    reward_terms: dict[str, float] = field(default_factory=dict)
-    valid: bool = False
-    """The official verdict: every turn right."""
-    truncated: bool = False
-    lost: bool = False
-    """The environment failed, twice: nothing is known of the policy, and the group does without this rollout."""
     segment_starts: tuple[int, ...] = (0,)
     """Where each segment begins: a token sequence of its own, as the model must see it."""
-    steps: int = 0
-    """Assistant messages."""
-    calls: int = 0
-    """Tool calls made."""
-    trajectory: Trajectory | None = None
 
     def __post_init__(self) -> None:
         streams = ("token_ids", "loss_mask", "log_probs", "regions", "turns")

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Collection, Mapping, Sequence
-from itertools import groupby
 from typing import Any, Literal
 
 from jinja2 import TemplateError
@@ -150,7 +149,7 @@ class Chat:
         return after
 
     def _render(self, conversation: Sequence[Message], tools: Sequence[ToolSchema] = (), prompt: bool = False) -> str:
-        said = _results_as_user(conversation) if self.results_as == "user" else list(conversation)
+        said = messages.results_as_user(conversation) if self.results_as == "user" else list(conversation)
         try:
             text: str = self.tokenizer.apply_chat_template(
                 said, tools=list(tools) or None, add_generation_prompt=prompt, tokenize=False, **self._variables
@@ -174,18 +173,6 @@ def stop_ids(model: Any) -> frozenset[int]:
 def _opened_thought(prompt: str) -> str:
     found = _OPEN_THOUGHT.search(prompt)
     return found[0] if found else ""
-
-
-def _results_as_user(conversation: Sequence[Message]) -> list[Message]:
-    """``conversation`` with the results of each step in one user message, in the form Qwen's templates give them."""
-    said: list[Message] = []
-    for is_result, group in groupby(conversation, lambda message: message["role"] == "tool"):
-        if is_result:
-            texts = (f"<tool_response>\n{message['content']}\n</tool_response>" for message in group)
-            said.append(messages.user("\n".join(texts)))
-        else:
-            said += group
-    return said
 
 
 def _announced(heard: Sequence[Message], tools: Sequence[ToolSchema]) -> list[Message]:

@@ -6,7 +6,8 @@ has the ``name`` of the tool that produced it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from itertools import groupby
 
 Message = dict[str, str]
 """``{"role": ..., "content": ...}``, and ``"name"`` in a tool message. All values are text."""
@@ -28,6 +29,18 @@ def assistant(content: str) -> Message:
 
 def tool_result(name: str, content: str) -> Message:
     return {"role": "tool", "name": name, "content": content}
+
+
+def results_as_user(conversation: Sequence[Message]) -> list[Message]:
+    """``conversation`` with the results of each step in one user message, in the form Qwen's templates give them."""
+    said: list[Message] = []
+    for is_result, group in groupby(conversation, lambda message: message["role"] == "tool"):
+        if is_result:
+            texts = (f"<tool_response>\n{message['content']}\n</tool_response>" for message in group)
+            said.append(user("\n".join(texts)))
+        else:
+            said += group
+    return said
 
 
 def render(messages: Iterable[Message]) -> str:

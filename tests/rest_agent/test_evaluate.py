@@ -12,7 +12,8 @@ import torch
 
 from rest_agent.batch import Rollout
 from rest_agent.config import Config, ConfigError, EvalConfig, RLConfig
-from rest_agent.evaluate import Evaluation, _interleave, evaluate
+from rest_agent.evaluate import _interleave, evaluate
+from rest_agent.outcome import Evaluation
 from rest_agent.results import _score
 from tooluse_gym.messages import user
 from tooluse_gym.scoring import Verdict
@@ -27,7 +28,8 @@ def _rollout(verdict: Verdict | None) -> Rollout:
     nothing = torch.zeros(0)
     record = Trajectory("Env-v0", {}, "t", 0, (), (), verdict)
     valid = verdict is not None and verdict.valid
-    return Rollout(nothing, nothing, nothing, nothing, nothing, float(valid), "t", valid=valid, trajectory=record)
+    streams = (nothing, nothing, nothing, nothing, nothing)
+    return Rollout(*streams, reward=float(valid), task_id="t", valid=valid, trajectory=record)
 
 
 def _task(*requests: str) -> Task:
@@ -72,12 +74,12 @@ def test_official_entries_are_named_one_by_one_and_never_sampled(
 
     player = players["own"]
     arena = player.arena(dataset=dataset, data_dir=str(DATA), starter=None)
-    starts = arena.held_out_tasks("test", 0, 1000)
+    starts = arena.held_out_tasks("test", 1000)
     assert len({start.task.id for start in starts}) == len(starts) == 200
     with pytest.raises(ConfigError, match=r"rl\.max_tokens: the openings of all 5 episodes have 100 tokens or more"):
         evaluate(arena, player.model, replace(CONFIG, rl=RLConfig(max_tokens=100)), "test", 0.0)
     with pytest.raises(ConfigError, match=r"environment\.eval_split: no tasks in 'train'; choose one of test"):
-        arena.held_out_tasks("train", 0, 1)
+        arena.held_out_tasks("train", 1)
     with pytest.raises(ConfigurationError, match="allow_test_data=True"):
         arena.sample_tasks("test", 0, 1)
     allowed = player.arena(dataset=dataset, data_dir=str(DATA), starter=None, allow_test_data=True)

@@ -158,7 +158,8 @@ def test_a_time_limit_needs_workers() -> None:
 
 def _rollout(reward: float, **outcome: Any) -> Rollout:
     streams = torch.zeros(2)
-    return Rollout(streams.long(), streams.bool(), streams, streams.char(), streams.char(), reward, "", **outcome)
+    streams_of = (streams.long(), streams.bool(), streams, streams.char(), streams.char())
+    return Rollout(*streams_of, reward=reward, task_id="", **outcome)
 
 
 def test_a_lost_rollout_leaves_the_mean_of_its_group_as_it_is() -> None:

@@ -38,7 +38,7 @@ def _batch() -> Batch:
         mask &= torch.tensor(length != 9)
         ids = torch.randint(500, (length,), generator=generator)
         nothing = torch.zeros(length, dtype=torch.int8)
-        rollouts.append(Rollout(ids, mask, torch.zeros(length), nothing, nothing, 0.0, "t"))
+        rollouts.append(Rollout(ids, mask, torch.zeros(length), nothing, nothing, reward=0.0, task_id="t"))
     weights = pad([rollout.loss_mask for rollout in rollouts]).float()
     weights *= torch.rand(weights.shape, generator=generator)
     return collate(rollouts, 0, torch.ones_like(weights), weights)

@@ -157,7 +157,14 @@ def _batch(lengths: list[list[int]]) -> Batch:
         starts = tuple(sum(segments[:number]) for number in range(len(segments)))
         rollouts.append(
             Rollout(
-                ids, ids % 2 == 1, -ids.float(), ids.to(torch.int8), ids.to(torch.int8), 0.0, "", segment_starts=starts
+                ids,
+                ids % 2 == 1,
+                -ids.float(),
+                ids.to(torch.int8),
+                ids.to(torch.int8),
+                starts,
+                reward=0.0,
+                task_id="",
             )
         )
     width = max(map(sum, lengths))
