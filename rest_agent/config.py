@@ -519,8 +519,8 @@ class Config:
     run: RunConfig = field(default_factory=RunConfig)
 
 
-def load(path: str | Path | None = None, overrides: Sequence[str] = ()) -> Config:
-    """The defaults, changed by a YAML file (the quickstart's, if none is named), changed by ``key.sub=value`` texts.
+def load(path: str | Path | None = None, overrides: Sequence[str] = (), otherwise: Path | None = QUICKSTART) -> Config:
+    """The defaults, changed by a YAML file (``otherwise``, if none is named), changed by ``key.sub=value`` texts.
 
     The settings of ``rl.algorithm`` come right before the rest of what names it: an algorithm of the file is changed by
     the file, one of the command line replaces all that the file says of algorithms.
@@ -528,7 +528,8 @@ def load(path: str | Path | None = None, overrides: Sequence[str] = ()) -> Confi
     Raises:
         ConfigError: the file is not YAML, a key is unknown, or a value has the wrong type. The message names the key.
     """
-    file = _read(QUICKSTART if path is None else path)
+    path = otherwise if path is None else path
+    file = {} if path is None else _read(path)
     changes = [_parse(override) for override in overrides]
     named = file["rl"].get("algorithm") if isinstance(file.get("rl"), dict) else None
     tree = to_tree(Config())

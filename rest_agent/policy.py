@@ -46,6 +46,9 @@ def train_tokenizer(texts: Iterable[str], vocabulary: int) -> Any:
         tokenizer_object=tokenizer, eos_token=END, pad_token=PAD
     )
     wrapped.chat_template = files("rest_agent").joinpath("templates/compact.jinja").read_text(encoding="utf-8")
+    # transformers serve would read replies as Qwen3's, by the architecture: a reply is its text.
+    text = {"close": END, "content": "text", "content_args": {"strip": False}}
+    wrapped.response_template = {"start_anchor": ROLE_TOKENS[2], "fields": {"content": text}}
     return wrapped
 
 
