@@ -201,8 +201,9 @@ def _about(results: Results, config: Config) -> Iterator[tuple[str, str]]:
     yield "cold start", "; then ".join(stages) or "none"
     rl = config.rl
     preset = rl.weights.preset
-    weights = "uniform weights (GRPO)" if preset == "uniform" else f"ResT's token weights (`{preset}`)"
-    yield "RL", f"{rl.updates} updates of {rl.tasks} tasks x {rl.group} rollouts, rate {rl.learning_rate:g}, {weights}"
+    weights = "uniform token weights" if preset == "uniform" else f"ResT's token weights (`{preset}`)"
+    rollouts = f"{rl.tasks} tasks x {rl.group} rollouts{' of one step' if rl.one_step else ''}"
+    yield "RL", f"`{rl.algorithm}`, {rl.updates} updates of {rollouts}, rate {rl.learning_rate:g}, {weights}"
     yield "seed", str(config.run.seed)
     yield "code", str(origin.get("git", "unknown"))
     yield "versions", ", ".join(f"{name} {version}" for name, version in origin.get("versions", {}).items())

@@ -109,6 +109,7 @@ def test_the_report_says_what_a_colleague_would_ask(folder: Path) -> None:
         "| move a file | 8/20 |  |",
         "Fell, by chance or not: copy a file (sft 12/20, rl 11/20).",
         "652,032 parameters",
+        "| RL | `rest`, 100 updates of 16 tasks x 8 rollouts, rate 1e-06, ResT's token weights (`structure`) |",
         "abc123 with local changes",
         "torch 9.9",
         "a \\| machine",
