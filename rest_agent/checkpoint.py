@@ -57,7 +57,7 @@ def save(
         CheckpointError: it cannot be written, for want of space as a rule; those before it are as they were.
     """
     final = folder / _name(state["step"])
-    unfinished = _aside(final, "unfinished")
+    unfinished = _unfinished(final)
     try:
         if is_first():
             shutil.rmtree(unfinished, ignore_errors=True)
@@ -133,6 +133,7 @@ def check(path: Path) -> Path:
 
 def recover(folder: Path) -> None:
     """Tidy up in ``folder`` after a run that was killed while it wrote there. No other run may be writing there."""
+    _unfinished(folder / _HEAD).unlink(missing_ok=True)
     for path in folder.glob(".step-*"):
         final = folder / path.stem[1:]
         if path.suffix == ".replaced" and not final.exists():  # killed between the two renames
@@ -142,8 +143,17 @@ def recover(folder: Path) -> None:
 
 
 def stand_at(path: Path) -> None:
-    """Make ``path`` the newest checkpoint of its run; what comes after it is passed over from now on."""
-    write_text(path.parent / _HEAD, path.name)
+    """Make ``path`` the newest checkpoint of its run; what comes after it is passed over from now on.
+
+    Raises:
+        CheckpointError: there is no room to write that down.
+    """
+    head = path.parent / _HEAD
+    try:
+        write_text(head, path.name)
+    except OSError as error:
+        remedy = f"make room, then continue with --resume {head.parent.parent}"
+        raise CheckpointError(f"cannot write {head}: {error.strerror}; {remedy}") from error
 
 
 def load_settings(path: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -208,7 +218,7 @@ def restore_critic(path: Path, critic: Any) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Replace a file as a whole: whoever is killed here leaves the old one or the new one."""
-    aside = path.with_name(f".{path.name}.unfinished")
+    aside = _unfinished(path)
     with aside.open("w", encoding="utf-8") as file:
         file.write(text)
         file.flush()
@@ -254,6 +264,10 @@ def _name(step: int) -> str:
 
 def _aside(final: Path, what: str) -> Path:
     return final.with_name(f".{final.name}.{what}")
+
+
+def _unfinished(path: Path) -> Path:
+    return _aside(path, "unfinished")
 
 
 def _publish(unfinished: Path, final: Path, keep: int, best: int | None) -> None:

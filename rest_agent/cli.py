@@ -80,9 +80,9 @@ def _train(options: argparse.Namespace, command: str) -> int:
         except checkpoint.CheckpointError as error:
             engine.say(f"cannot resume: {error}")
             return 2
-        if engine.is_first():
-            _keep_settings(folder, config, settings)
         try:
+            if engine.is_first():
+                _keep_settings(folder, config, settings)
             with closing(run):
                 run.train()
         except Interrupted as saved:

@@ -10,7 +10,7 @@ import fcntl
 import os
 import platform
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from rest_agent.config import Config, ConfigError
@@ -56,18 +56,19 @@ def alone_in(folder: Path) -> Iterator[None]:
     Raises:
         ConfigError: another process has it.
     """
-    with (folder / _LOCK).open("a+", encoding="utf-8") as file:
+    with (folder / _LOCK).open("a+b", buffering=0) as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             file.seek(0)
-            raise ConfigError(f"{folder} is being written by {file.read()}; wait until it ends, or end it") from None
+            holder = file.read().decode() or "another process"
+            raise ConfigError(f"{folder} is being written by {holder}; wait until it ends, or end it") from None
         except OSError as error:
             if error.errno not in _NO_LOCKS:
                 raise
-        file.truncate(0)
-        file.write(f"process {os.getpid()} on {platform.node()}")
-        file.flush()
+        with suppress(OSError):  # the disk is full: the lock holds without a name, and what matters will tell
+            file.truncate(0)
+            file.write(f"process {os.getpid()} on {platform.node()}".encode())
         yield
 
 

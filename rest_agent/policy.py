@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
@@ -91,7 +92,7 @@ def load(path: str | Path, dtype: str) -> tuple[Any, Any]:
         TokenText(tokenizer)
     except ConfigError:
         raise
-    except (OSError, ValueError, KeyError, RuntimeError, TypeError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, TypeError, SafetensorError) as error:
         raise ConfigError(f"model.path: cannot load a causal language model from {str(path)!r}: {error}") from error
     rows = model.get_input_embeddings().num_embeddings
     if len(tokenizer) > rows:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import resource
 import shutil
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -71,6 +75,98 @@ def test_what_a_crash_left_behind_is_written_anew(running: Any, folder: Path) ->
     _save(running, folder, {"step": 60}, keep=3)
     assert checkpoint.latest(folder).name == "step-000060"
     assert _names(folder) == ["step-000020", "step-000040", "step-000060"]
+
+
+def test_who_goes_back_passes_over_what_comes_later_until_it_is_written_anew(running: Any, folder: Path) -> None:
+    checkpoint.stand_at(folder / "step-000020")
+    assert checkpoint.latest(folder).name == "step-000020"
+    _save(running, folder, {"step": 30}, keep=3)
+    assert checkpoint.latest(folder).name == "step-000030"
+    _save(running, folder, {"step": 40, "anew": True}, keep=3)
+    assert json.loads((checkpoint.latest(folder) / "state.json").read_text())["run"]["anew"]
+    assert _names(folder) == ["step-000020", "step-000030", "step-000040"]
+
+
+class Killed(BaseException):
+    """Nothing that the code under test catches."""
+
+
+_WATCHED = {"_publish", "recover", "write_text", "stand_at"}
+
+
+@contextmanager
+def _killed_at_line(number: int) -> Iterator[None]:
+    """Stop what publishes a checkpoint before the line that it would come to as the ``number``-th."""
+    lines = iter(range(1_000_000))
+
+    def trace(frame: FrameType, event: str, argument: Any) -> Any:
+        if frame.f_code.co_name not in _WATCHED or frame.f_code.co_filename != checkpoint.__file__:
+            return None
+        if event == "line" and next(lines) == number:
+            raise Killed
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        yield
+    finally:
+        sys.settrace(before)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # files that nobody closes any more
+@pytest.mark.parametrize("step", [40, 60], ids=["in place of one", "after the others"])
+def test_killed_at_any_line_there_is_a_sound_checkpoint_as_new_as_before(
+    step: int, saved: Path, tmp_path: Path
+) -> None:
+    """Publishing alone: whoever is killed before has only begun a hidden folder."""
+    found = set()
+    for number in range(1000):
+        folder = tmp_path / str(number)
+        shutil.copytree(saved, folder)
+        unfinished = folder / f".step-{step:06d}.unfinished"
+        shutil.copytree(saved / "step-000040", unfinished)
+        (unfinished / "extra").touch()
+        try:
+            with _killed_at_line(number):
+                checkpoint._publish(unfinished, folder / f"step-{step:06d}", keep=1, best=None)
+        except Killed:
+            pass
+        else:
+            break
+        checkpoint.recover(folder)
+        newest, problems = checkpoint.newest(folder)
+        assert newest is not None
+        assert newest.name in ("step-000040", f"step-{step:06d}")
+        assert problems == []
+        assert not list(folder.glob(".*"))
+        found.add((newest / "extra").exists())
+        shutil.rmtree(folder)
+    assert number > 20
+    assert found == {False, True}
+    assert _names(folder) == [f"step-{step:06d}"]
+
+
+@contextmanager
+def _room(size: int) -> Iterator[None]:
+    """No file can grow larger than ``size`` bytes."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.parametrize("size", [0, 5_000, 30_000, 100_000])
+def test_without_room_those_before_stay_as_they_are(size: int, running: Any, folder: Path) -> None:
+    """Whichever file is the first that does not fit."""
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    with _room(size), pytest.raises(CheckpointError, match=r"cannot write .*step-000060 .*make room, then continue"):
+        _save(running, folder, {"step": 60}, keep=1)
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+    _save(running, folder, {"step": 60}, keep=1)
+    assert _names(folder) == ["step-000060"]
 
 
 def _cut(path: Path) -> None:

@@ -57,6 +57,11 @@ def test_folders_without_a_model_are_named(tmp_path: Path, folders: dict[str, Pa
             shutil.copy(path, tmp_path / path.name)
     with pytest.raises(ConfigError, match=r"model\.path: cannot load"):
         policy.load(tmp_path, "float32")
+    weights = (folders["qwen"] / "model.safetensors").read_bytes()
+    for kept in (b"", weights[:100], weights[:-1]):
+        (tmp_path / "model.safetensors").write_bytes(kept)
+        with pytest.raises(ConfigError, match=r"model\.path: cannot load .*deserializing"):
+            policy.load(tmp_path, "float32")
 
 
 def test_a_tokenizer_larger_than_its_model_is_refused(tmp_path: Path, folders: dict[str, Path], players: Any) -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import resource
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,9 +16,10 @@ import torch
 import yaml
 
 from benchmarks.kill import differences, outcome
-from rest_agent import cli, randomness
+from rest_agent import checkpoint, cli, randomness
 from rest_agent.results import read_results
 
+ROOT = Path(__file__).parents[2]
 ONE_TURN = {"max_steps_per_turn": 2, "starter": {"turns": 1, "tools_shown": 1, "requests": ["post"]}}
 TINY: dict[str, Any] = {
     "environment": {"options": ONE_TURN},
@@ -106,6 +110,129 @@ def test_a_run_without_a_critic_cannot_go_on_with_one(
         assert (run / "config.yaml").read_bytes() == before
         if not (run / "first_policy").exists():
             (run / "elsewhere").rename(run / "first_policy")
+
+
+def _copy(short: Path, folder: Path) -> Path:
+    shutil.copytree(short, folder / "runs" / "run-seed0")
+    return folder / "runs" / "run-seed0"
+
+
+@pytest.fixture(scope="module")
+def short(dropping: Path, process_group: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of two supervised updates, with a checkpoint of each."""
+    folder = tmp_path_factory.mktemp("short")
+    path = folder / "config.yaml"
+    path.write_text(yaml.safe_dump({**TINY, "model": {"path": str(dropping)}, "rl": {"updates": 0}}))
+    assert cli.main(["--config", str(path), f"run.folder={folder / 'runs'}", "run.tensorboard=false"]) == 0
+    return folder / "runs" / "run-seed0"
+
+
+def _auto(run: Path, *arguments: str) -> int:
+    """The command that began the run, in the folder that its copy is in."""
+    config = run.parent.parent / "config.yaml"
+    tree = yaml.safe_load((run / "config.yaml").read_text())
+    tree["run"]["folder"] = str(run.parent)
+    config.write_text(yaml.safe_dump(tree))
+    return cli.main(["--config", str(config), "--resume", "auto", *arguments])
+
+
+def test_auto_goes_on_from_the_newest_sound_checkpoint(
+    short: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = _copy(short, tmp_path)
+    first, last = sorted((run / "checkpoints").glob("step-*"))
+    weights = last / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1])
+    assert _auto(run, "sft.0.warmup=7") == 0
+    printed = capsys.readouterr().err
+    assert f"checkpoint {last} is damaged (model.safetensors has" in printed
+    assert f"--resume auto: continuing {first}" in printed
+    assert "--resume auto: sft was" in printed
+    assert list(run.parent.iterdir()) == [run]
+    assert checkpoint.latest(run / "checkpoints") == last  # it was written anew
+
+
+def test_auto_begins_anew_where_nothing_is_sound(
+    short: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = _copy(short, tmp_path)
+    for path in run.glob("checkpoints/step-*/state.json"):
+        path.unlink()
+    damaged = {path: path.read_bytes() for path in run.rglob("*") if path.is_file() and path.name != ".lock"}
+    assert _auto(run) == 0
+    assert f"no sound checkpoint is left in {run}; beginning anew" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in damaged} == damaged
+    assert differences(outcome(short), outcome(run.with_name("run-seed0.2"))) == []
+
+
+def test_auto_goes_on_where_the_runs_configuration_cannot_be_read(
+    short: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = _copy(short, tmp_path)
+    good = (run / "config.yaml").read_text()
+    (tmp_path / "good.yaml").write_text(good)
+    for content in (b"\xff\xfe", b"run: [", b"- 1", b"rl: {updates: many}"):
+        (run / "config.yaml").write_bytes(content)
+        assert cli.main(["--resume", str(run)]) == 2
+        assert "--resume takes a run's folder, one of its checkpoints" in capsys.readouterr().err
+        assert (run / "config.yaml").read_bytes() == content
+    arguments = ["--config", str(tmp_path / "good.yaml"), "--resume", "auto", f"run.folder={run.parent}"]
+    assert cli.main(arguments) == 0
+    assert "going on with the configuration of this command" in capsys.readouterr().err
+    assert differences(outcome(short), outcome(run)) == []
+
+
+def test_a_run_whose_deepspeed_settings_cannot_be_read_is_refused(
+    short: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = _copy(short, tmp_path)
+    (run / "deepspeed.json").write_text('{"zero_opt')
+    assert cli.main(["--resume", str(run)]) == 2
+    assert f"--deepspeed_config {run / 'deepspeed.json'}" in capsys.readouterr().err
+
+
+def test_a_run_that_another_process_writes_is_left_alone(
+    short: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = _copy(short, tmp_path)
+    hold = "import sys, time; from pathlib import Path; from rest_agent.folders import alone_in\n"
+    hold += "with alone_in(Path(sys.argv[1])): print('held', flush=True); time.sleep(100)"
+    other = subprocess.Popen([sys.executable, "-c", hold, str(run)], stdout=subprocess.PIPE, cwd=ROOT)
+    assert other.stdout is not None
+    assert other.stdout.readline() == b"held\n"
+    before = {path: path.stat().st_mtime_ns for path in run.rglob("*")}
+    try:
+        assert cli.main(["--resume", str(run)]) == 2
+        assert f"{run} is being written by process {other.pid} on " in capsys.readouterr().err
+        assert _auto(run) == 2
+        assert {path: path.stat().st_mtime_ns for path in run.rglob("*")} == before
+    finally:
+        other.kill()  # whoever dies lets go of it
+        other.communicate()
+    assert cli.main(["--resume", str(run)]) == 0
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"), [(0, 2), (3_000, 1), (30_000, 1)], ids=["at once", "in the log", "in a checkpoint"]
+)
+def test_a_full_disk_ends_the_run_and_loses_nothing(
+    size: int, expected: int, short: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = _copy(short, tmp_path)
+    kept = {path: path.read_bytes() for path in run.glob("checkpoints/step-*/**/*") if path.is_file()}
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        status = cli.main(["--resume", str(run), "sft.0.updates=40", "run.save_every=10"])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert status == expected
+    printed = capsys.readouterr().err
+    assert "cannot write " in printed
+    assert f"make room, then continue with --resume {run}" in printed
+    assert {path: path.read_bytes() for path in kept} == kept
+    assert cli.main(["--resume", str(run), "sft.0.updates=3"]) == 0
+    assert checkpoint.latest(run / "checkpoints").name == "step-000003"
 
 
 def test_a_block_leaves_the_random_generators_untouched() -> None:
