@@ -42,8 +42,8 @@ from pathlib import Path
 from typing import Any
 
 PLACES = ("start", "rollout", "update", "save", "evaluation", "between")
-STRUCK = ("rollout", "update", "save")
-"""Places that must be struck."""
+STRUCK = ("save", "update", "rollout")
+"""Places that must be struck, by as many kills as there are."""
 _OVER = "report"
 _FUNCTIONS = {  # the outermost of these on the stack says where a run is; before there is one, it starts
     ("trainer", "train"): "between",
@@ -150,7 +150,7 @@ def torment(victim: Victim, kills: int, chance: random.Random) -> bool:
     runs = 0
 
     def enough() -> bool:
-        return places.total() >= kills and all(places[place] for place in STRUCK)
+        return places.total() >= kills and all(places[place] for place in STRUCK[:kills])
 
     while not enough():
         runs += 1
@@ -247,12 +247,12 @@ class Process:
     def kill(self, like: Process, number: int, chance: random.Random) -> str | None:
         """Kill it at a random moment of a run that is as long as ``like``; where it was, None: it was over before.
 
-        Every tenth falls in its start. Three of ten wait, from a moment of its training on, for a rollout, an update or
-        a save, and then for a part of what one takes.
+        Three of ten wait, from a moment of its training on, for a rollout, an update or a save, and then for a part of
+        what one takes. One of ten falls in its start.
         """
         turn = number % 10
         after = chance.uniform(0, like.starting if turn == 9 else like.training)
-        target = {1: "rollout", 3: "update", 5: "save"}.get(turn)
+        target = dict(enumerate(STRUCK)).get(turn)
         delay = chance.random() * statistics.median(like.visits[target]) if target else 0.0
         while self.alive():
             reached = self.training if turn != 9 else time.monotonic() - self._began
