@@ -154,7 +154,6 @@ def test_ctrl_c_under_the_launcher_saves_on_two_ranks_at_stage_3(
     assert f"continue with: deepspeed train_agent.py --resume {run}" in printed
     assert [path.name for path in _checkpoints(run)] == [f"step-{done:06d}"]
 
-    assert cli.main(["--resume", str(run)]) == 2  # on one rank
     process = _launch("--resume", str(run))
     printed, _ = process.communicate(timeout=180)
     assert process.returncode == 0, printed
