@@ -419,7 +419,8 @@ class RolloutConfig:
     that rewrites history (Qwen3's drops the thoughts of earlier turns) then makes several sequences of one episode."""
     workers: int = 0
     """Threads that step the environments while other episodes go on: for environments that wait for something. 0: the
-    decode loop steps them itself."""
+    decode loop steps them itself. With threads, time decides which rows share a forward pass: two runs of the same seed
+    differ by its rounding."""
     step_seconds: float | None = None
     """The longest that a step of an environment may take. An episode whose environment takes longer, or raises an
     exception, begins again once, and is then left out of its group (metric ``rollouts_lost``)."""
