@@ -64,6 +64,16 @@ def test_replay_under_another_rubric(record: Trajectory) -> None:
     assert [step.observation for step in again.steps] == [step.observation for step in record.steps]
 
 
+def test_a_reward_that_moves_with_training_is_replayed_as_it_was(registered: str) -> None:
+    env = gymnasium.make(registered, rubric={"name": "rest", "length": True}).unwrapped
+    assert isinstance(env, ToolUseEnv)
+    record = env.demonstrate(seed=0, options={"task_id": "two turns", "update": 75})
+    assert [step.reward for step in record.steps] == [4.0, 1.5, 4.0, 1.5]
+    assert trajectory.replay(Trajectory.from_json(record.to_json())) == record
+    earlier = dataclasses.replace(record, update=30)
+    assert trajectory.replay(earlier).steps[1].reward == pytest.approx(1.8)
+
+
 def test_replay_of_an_unfinished_episode(record: Trajectory) -> None:
     stopped = dataclasses.replace(record, steps=record.steps[:1], verdict=None)
     assert trajectory.replay(stopped) == stopped
