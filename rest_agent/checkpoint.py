@@ -275,8 +275,7 @@ def _publish(unfinished: Path, final: Path, keep: int, best: int | None) -> None
 
     Whoever is killed here leaves what :func:`recover` and :func:`newest` know how to read.
     """
-    for path in (unfinished, *unfinished.rglob("*")):
-        _sync(path)
+    to_disk(unfinished)
     folder = final.parent
     before = [path for path in _all(folder) if path.name < final.name]
     if final.exists():
@@ -289,6 +288,12 @@ def _publish(unfinished: Path, final: Path, keep: int, best: int | None) -> None
         if old.name < final.name and old.name not in stay:
             old.rename(_aside(old, "removed"))  # half removed, it would look like a damaged one
     recover(folder)
+
+
+def to_disk(folder: Path) -> None:
+    """Return once all that is in ``folder`` would outlive a power cut."""
+    for path in (folder, *folder.rglob("*")):
+        _sync(path)
 
 
 def _sync(path: Path) -> None:

@@ -89,7 +89,8 @@ def _train(options: argparse.Namespace, command: str) -> int:
             engine.say(f"saved {saved}; continue with: deepspeed train_agent.py --resume {folder}")
             return 130
         except engine.Diverged as reason:
-            engine.say(f"stopped: {reason}. To go on from the last checkpoint: train_agent.py --resume {folder}")
+            remedy = f"To go on from the last checkpoint: train_agent.py --resume {folder}, or one before it"
+            engine.say(f"stopped: {reason}. {remedy} in its folder checkpoints")
             return 1
         except checkpoint.CheckpointError as error:
             print(error, file=sys.stderr)  # on whichever rank it was

@@ -490,7 +490,7 @@ class RunConfig:
     folder: str = "runs"
     seed: int = 0
     save_every: int = 50
-    """Updates between checkpoints."""
+    """Updates between checkpoints; one that is due while steps are skipped waits for a step that is made."""
     keep: int = 2
     """Checkpoints kept: the newest, and besides them the best on the validation split (``evaluation.every``)."""
     tensorboard: bool = True

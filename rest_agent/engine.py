@@ -243,6 +243,11 @@ class Skips:
                 "optimizer.max_grad_norm; if there are none, look at the model's weights and at the rewards"
             )
 
+    @property
+    def going_on(self) -> bool:
+        """Whether the last step of an engine was skipped."""
+        return any(row.skipped for row in self._rows.values())
+
     def metrics(self) -> dict[str, float]:
         """``updates_skipped``: how many since it was last asked."""
         new, self._new = self._new, 0

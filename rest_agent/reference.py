@@ -13,6 +13,7 @@ from torch import Tensor
 
 from rest_agent import engine, lora, policy
 from rest_agent.batch import Batch
+from rest_agent.checkpoint import to_disk
 from rest_agent.config import Config, ConfigError
 from rest_agent.kl import token_kl
 from rest_agent.logits import score_tokens
@@ -82,6 +83,7 @@ def keep_policy(folder: Path, its_engine: Any, tokenizer: Any) -> None:
             shutil.rmtree(old, ignore_errors=True)
         its_engine.module.save_pretrained(unfinished, state_dict=weights)
         tokenizer.save_pretrained(unfinished)
+        to_disk(unfinished)
         unfinished.rename(folder)
     dist.barrier()
 

@@ -442,6 +442,7 @@ class Run:
         hidden = self.rank != 0 or not self.config.run.progress or first >= total
         bar = tqdm(range(first, total), desc=phase, initial=first, total=total, disable=hidden, unit="update")
         self._bar = bar
+        due = False
         for update in bar:
             began = time.monotonic()
             beat()
@@ -451,8 +452,11 @@ class Run:
             self._spend(phase, began)
             self._obey_signals()
             best_yet = self.progress.best is not None and self.progress.best["step"] == self.progress.step
-            if self.progress.step % self.config.run.save_every == 0 or update + 1 == total or best_yet:
+            due |= self.progress.step % self.config.run.save_every == 0
+            # Weights that no step can be made from may be broken: they must not take the place of the last sound ones.
+            if (due and not self.skips.going_on) or update + 1 == total or best_yet:
                 self.save()
+                due = False
 
     def _report(self, phase: str, update: int, metrics: dict[str, float]) -> None:
         self.log.write(phase, update, metrics)

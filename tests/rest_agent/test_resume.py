@@ -17,6 +17,7 @@ import yaml
 
 from benchmarks.kill import differences, outcome
 from rest_agent import checkpoint, cli, randomness
+from rest_agent.metrics import read_log
 from rest_agent.results import read_results
 
 ROOT = Path(__file__).parents[2]
@@ -233,6 +234,24 @@ def test_a_full_disk_ends_the_run_and_loses_nothing(
     assert {path: path.read_bytes() for path in kept} == kept
     assert cli.main(["--resume", str(run), "sft.0.updates=3"]) == 0
     assert checkpoint.latest(run / "checkpoints").name == "step-000003"
+
+
+def test_a_run_that_diverges_ends_with_a_diagnosis_and_keeps_what_was_sound(
+    short: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The third update's step makes weights that no loss can be computed with."""
+    run = _copy(short, tmp_path)
+    sound = run / "checkpoints" / "step-000002"
+    changes = ["sft.0.updates=9", "sft.0.learning_rate=1e30", "optimizer.max_skipped=3", "run.keep=2"]
+    for arguments in (changes, []):  # the checkpoint before the steps that were skipped, and once more
+        assert cli.main(["--resume", str(run), *arguments]) == 1
+        printed = capsys.readouterr().err
+        assert "stopped: the last 3 optimizer steps of the policy were skipped" in printed
+        assert f"train_agent.py --resume {run}" in printed
+        assert [one.values["updates_skipped"] for one in read_log(run)] == [0, 0, 0, 1, 1]
+        assert checkpoint.latest(run / "checkpoints").name == "step-000003"
+    assert cli.main(["--resume", str(sound), "sft.0.learning_rate=1e-3"]) == 0
+    assert read_log(run)[-1].update == 8
 
 
 def test_a_block_leaves_the_random_generators_untouched() -> None:
