@@ -161,6 +161,32 @@ def test_ctrl_c_under_the_launcher_saves_on_two_ranks_at_stage_3(
     assert list(read_results(run).stages) == ["start", "sft", "rl"]
 
 
+@pytest.mark.slow
+def test_adapters_of_two_ranks_at_stage_3_go_on_on_one(
+    folders: dict[str, Path], process_group: Any, tmp_path: Path
+) -> None:
+    settings = tmp_path / "zero3.json"
+    settings.write_text(json.dumps({"zero_optimization": {"stage": 3}}))
+    runs: list[Path] = []
+    for ranks in (1, 2):
+        config = _config(tmp_path / str(ranks), folders["own"])
+        files = ["--config", str(config), "--deepspeed_config", str(settings)]
+        command = [*files, "model.lora={rank: 4}", "sft.0.updates=3", "rl.updates=2"]
+        if ranks == 1:
+            assert cli.main(command) == 0
+        else:
+            process = _launch(*command)
+            printed, _ = process.communicate(timeout=180)
+            assert process.returncode == 0, printed
+        runs += (tmp_path / str(ranks) / "runs").iterdir()
+    one, two = runs
+    assert _losses(two) == pytest.approx(_losses(one), rel=1e-5)
+    assert cli.main(["--resume", str(two), "rl.updates=3"]) == 0
+    updates = [record.update for record in read_log(two) if record.stage == "rl"]
+    assert updates == [0, 1, 2]
+    assert [path.name for path in _checkpoints(two)] == ["step-000005", "step-000006"]
+
+
 def test_a_damaged_checkpoint_is_told_and_the_one_before_can_be_resumed(
     uninterrupted: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
