@@ -338,7 +338,9 @@ def _write(folder: Path, tree: dict[str, Any]) -> Path:
 def outcome(run: Path) -> dict[str, Any]:
     """All that a run has made, by name, as it can be compared. Nothing in it is a time."""
     last = max((run / "checkpoints").glob("step-*"))
-    found: dict[str, Any] = {"checkpoint": last.name, "model.safetensors": (last / "model.safetensors").read_bytes()}
+    found: dict[str, Any] = {"checkpoint": last.name}
+    for path in sorted(last.glob("*.safetensors")):
+        found[path.name] = path.read_bytes()
     for path in sorted(last.rglob("*.pt")):
         found |= {f"{path.relative_to(last)}: {name}": value for name, value in _tensors(path)}
     for path in sorted(last.glob("random-*.json")):

@@ -82,8 +82,9 @@ def _back_to(step: int, run: Path, copy: Path) -> Path:
         (3, 3, ["rl.algorithm=ppo", "rl.kl.coefficient=0.1", "rl.kl.place=reward"]),
         (1, 2, ["rl.algorithm=grpo", "rl.weights.preset=paper"]),
         (2, 1, ["rl.supervised.coefficient=0.1", "rl.refill=1", "rollout.importance_cap=2"]),
+        (1, 3, ["rl.algorithm=grpo", "model.lora={rank: 4, dropout: 0.1}"]),
     ],
-    ids=["in RL", "after the cold start", "in the cold start"],
+    ids=["in RL", "after the cold start", "in the cold start", "adapters"],
 )
 def test_a_resumed_run_ends_as_the_one_that_never_stopped(
     stage: int, step: int, settings: list[str], begin: Begin, dropping: Path, tmp_path: Path
