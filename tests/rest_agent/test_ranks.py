@@ -16,15 +16,16 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from rest_agent import engine, policy
+from rest_agent import engine, lora, policy
 from rest_agent.batch import Batch, Rollout, collate, idle, micro_batches, pad
-from rest_agent.config import Config, OptimizerConfig
+from rest_agent.config import Config, LoRAConfig, OptimizerConfig
 from rest_agent.logits import score_tokens
 
 ROOT = Path(__file__).parents[2]
 STAGES = (0, 1, 2, 3)
 CASES = ((0, 60), (1, 1), (1, 60), (1, 100_000), (2, 60), (3, 60))
 """ZeRO stage, and tokens of a micro-batch: of one row, of a few, of all."""
+ADAPTER_CASES = tuple((stage, 60) for stage in STAGES)
 RATE = 1e3  # of plain SGD: the gradient is what a step changed, to the last digits
 
 
@@ -49,12 +50,23 @@ def _loss(model: Any, batch: Batch, denominator: float) -> Tensor:
     return -(log_probs * batch.weights).sum() / denominator
 
 
-def _engine(folder: Path, stage: int, **settings: Any) -> Any:
+def _model(folder: Path, adapters: bool) -> Any:
     model, _ = policy.load(folder, "float32")
+    if adapters:
+        torch.manual_seed(0)
+        lora.add(model, LoRAConfig(rank=4), str(folder))
+        for name, value in model.named_parameters():
+            if ".lora_B." in name:  # where it is 0, A has no gradient
+                torch.nn.init.normal_(value, std=0.1)
+    return model
+
+
+def _engine(folder: Path, stage: int, adapters: bool = False, **settings: Any) -> Any:
+    model = _model(folder, adapters)
     return engine.make_engine(model, Config(), {"zero_optimization": {"stage": stage}, **settings})[0]
 
 
-def _gradients(folder: Path) -> dict[str, dict[str, Tensor]]:
+def _gradients(folder: Path, adapters: bool = False) -> dict[str, dict[str, Tensor]]:
     """What an update on :func:`_batch`, shared out among the ranks, changes in each case."""
     rank, ranks = dist.get_rank(), dist.get_world_size()
     whole = _batch()
@@ -66,12 +78,12 @@ def _gradients(folder: Path) -> dict[str, dict[str, Tensor]]:
         "gradient_clipping": 0.0,
     }
     found = {}
-    for stage, tokens in CASES:
-        running = _engine(folder, stage, **settings)
-        before = engine.state_dict(running)
+    for stage, tokens in ADAPTER_CASES if adapters else CASES:
+        running = _engine(folder, stage, adapters, **settings)
+        before = engine.trained_weights(running)
         parts = engine.level(micro_batches(mine, tokens), idle(mine))
         engine.update(running, parts, lambda model, part: _loss(model, part, denominator), RATE)
-        after = engine.state_dict(running)
+        after = engine.trained_weights(running)
         found[f"stage {stage}, {tokens} tokens"] = {name: before[name] - after[name] for name in before}
     return found
 
@@ -122,21 +134,25 @@ def two_ranks(folders: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
     return [torch.load(out / f"{rank}.pt") for rank in range(2)]
 
 
-@pytest.fixture(scope="module")
-def expected(folders: dict[str, Path]) -> dict[str, Tensor]:
+def _plain_gradient(folder: Path, adapters: bool) -> dict[str, Tensor]:
     """The gradient of the plainest loop: a row at a time, without padding, with full logits."""
-    model, _ = policy.load(folders["qwen"], "float32")
+    model = _model(folder, adapters)
     batch = _batch()
     for row in range(len(batch)):
         ids, weights = (getattr(batch, name)[row, : int(batch.lengths[row])] for name in ("token_ids", "weights"))
         log_p = torch.log_softmax(model(input_ids=ids[None]).logits[0, :-1], dim=-1)
         chosen = log_p.gather(-1, ids[1:, None])[:, 0]
         (-(chosen * weights[1:]).sum() / batch.weights.sum()).backward()
-    return {name: value.grad for name, value in model.named_parameters()}
+    return {name: value.grad for name, value in model.named_parameters() if value.requires_grad}
 
 
-def _check_gradients(found: dict[str, dict[str, Tensor]], expected: dict[str, Tensor]) -> None:
-    assert len(found) == len(CASES)
+@pytest.fixture(scope="module")
+def expected(folders: dict[str, Path]) -> dict[str, Tensor]:
+    return _plain_gradient(folders["qwen"], adapters=False)
+
+
+def _check_gradients(found: dict[str, dict[str, Tensor]], expected: dict[str, Tensor], cases: int = len(CASES)) -> None:
+    assert len(found) == cases
     for case, changes in found.items():
         assert changes.keys() == expected.keys()
         ours, theirs = (torch.cat([one[name].flatten().double() for name in expected]) for one in (changes, expected))
@@ -157,6 +173,12 @@ def test_gradients_do_not_depend_on_the_number_of_ranks(
         _check_gradients(found["gradients"], expected)
 
 
+def test_gradients_of_adapters_do_not_either(two_ranks: list[dict[str, Any]], folders: dict[str, Path]) -> None:
+    expected = _plain_gradient(folders["qwen"], adapters=True)
+    for found in two_ranks:
+        _check_gradients(found["adapters"], expected, len(ADAPTER_CASES))
+
+
 def test_a_loss_that_is_not_finite_on_one_rank_is_skipped_by_all(two_ranks: list[dict[str, Any]]) -> None:
     first, second = (found["skipped"] for found in two_ranks)
     assert first == second
@@ -173,7 +195,8 @@ def _main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     engine.start_process_group()
-    found = {"gradients": _gradients(options.model), "skipped": _skip(options.model)}
+    found: dict[str, Any] = {"gradients": _gradients(options.model), "skipped": _skip(options.model)}
+    found["adapters"] = _gradients(options.model, adapters=True)
     torch.save(found, options.out / f"{dist.get_rank()}.pt")
 
 
