@@ -414,6 +414,10 @@ class RLConfig:
 class RolloutConfig:
     """How episodes are played and kept. Replies are sampled at ``rl.temperature`` from the whole distribution."""
 
+    backend: Literal["own", "vllm"] = "own"
+    """Who samples: the decode loop of rest_agent/sampling, or vLLM in the same process."""
+    vllm: Mapping[str, Any] = field(default_factory=dict)
+    """vLLM's engine arguments, such as ``gpu_memory_utilization`` (ours is .4) and ``enforce_eager``."""
     history: Literal["sampled", "template"] = "sampled"
     """What the policy sees of what it said: the tokens as sampled, or what the chat template makes of them. A template
     that rewrites history (Qwen3's drops the thoughts of earlier turns) then makes several sequences of one episode."""

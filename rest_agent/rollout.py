@@ -22,6 +22,7 @@ from rest_agent.environments import Environments, Start
 from rest_agent.outcome import Outcome
 from rest_agent.regions import TokenText
 from rest_agent.sampling.decode import Answer, Sampling, decode
+from rest_agent.sampling.replies import ReplyEngine, converse
 from rest_agent.segments import Transcript
 from rest_agent.workers import Job, Workers
 from tooluse_gym.env import ToolUseEnv
@@ -196,14 +197,20 @@ class Arena(Environments):
     def rollouts(self, model: Any, starts: Sequence[Start], sampling: Sampling, seed: int) -> list[Rollout]:
         """One rollout of ``model`` from each starting point, in their order. Equal seeds give equal rollouts.
 
+        Args:
+            model: a Hugging Face model, or an engine that replies.
+
         Raises:
             ConfigError: every opening is too long.
             EnvironmentFailed: no episode could be played to its end.
         """
         episodes: list[Episode] = []
-        with threads_for_decoding(model):
-            speakers = self._speakers(starts, sampling.max_tokens, episodes)
-            decode(model, speakers, sampling, self.chat.end_ids, self.chat.tokenizer.pad_token_id, seed)
+        speakers = self._speakers(starts, sampling.max_tokens, episodes)
+        if isinstance(model, ReplyEngine):
+            converse(model, speakers, sampling, self.chat.end_ids, seed)
+        else:
+            with threads_for_decoding(model):
+                decode(model, speakers, sampling, self.chat.end_ids, self.chat.tokenizer.pad_token_id, seed)
         played = [episode.rollout for episode in episodes if episode.rollout is not None]
         if played and all(rollout.lost for rollout in played):
             raise EnvironmentFailed(f"all {len(played)} episodes were lost: the log tells the failures")

@@ -44,6 +44,7 @@ from rest_agent.reinforcement import Tally, by_rows, rollout_metrics
 from rest_agent.results import RESULTS_NAME
 from rest_agent.rollout import Arena, fill_in_lost, reward_truncated
 from rest_agent.sampling.decode import Sampling
+from rest_agent.sampling.vllm import Vllm
 from rest_agent.segments import split
 from rest_agent.sft import best_of, demonstration_batch, sft_loss
 from rest_agent.watchdog import Watchdog, beat
@@ -109,7 +110,8 @@ class Run:
         if config.model.lora is not None:
             trained = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
             engine.say(f"LoRA: {trained:,} of {self.parameters:,} parameters are trained")
-        self.engine, self.sampler = engine.make_engine(model.to(self.device), config, settings)
+        self.engine, weights = engine.make_engine(model.to(self.device), config, settings)
+        self.sampler = Vllm(weights, config) if config.rollout.backend == "vllm" else weights
         self.text_of = TokenText(self.tokenizer)
         self.arena = self._arena(config.environment.options, show_tools=True)
         if config.sft or config.rl.updates:  # may we train on these tasks at all?

@@ -14,6 +14,7 @@ import torch
 
 from rest_agent.sampling.cache import SlotCache, supports
 from rest_agent.sampling.decode import Answer, Sampling, _passes, _sample, decode
+from rest_agent.sampling.replies import Completion, Request, converse
 
 END, PAD = 1, 0
 
@@ -321,3 +322,76 @@ def test_which_models_can_be_sampled(config: dict[str, Any], expected: bool) -> 
     from types import SimpleNamespace
 
     assert supports(SimpleNamespace(**config)) == expected
+
+
+# Engines that say whole replies
+
+
+class WholeReplies:
+    """A :class:`ReplyEngine`: full forward passes, the last request first, at most two of them at a time."""
+
+    def __init__(self, model: Any):
+        self.model = model
+        self.requests: list[Request] = []
+
+    def submit(self, request: Request) -> None:
+        assert request.number not in {waiting.number for waiting in self.requests}
+        self.requests.append(request)
+
+    def work(self) -> list[Completion]:
+        done, self.requests[-2:] = self.requests[-2:], []
+        return [self._reply(request) for request in done]
+
+    @torch.inference_mode()
+    def _reply(self, request: Request) -> Completion:
+        generator = torch.Generator().manual_seed(request.seed)
+        ids: list[int] = []
+        said: list[float] = []
+        while len(ids) < request.max_tokens and (not ids or ids[-1] not in request.end_ids):
+            logits = self.model(input_ids=torch.tensor([request.prompt + ids]), use_cache=False).logits[0, -1]
+            log_probs = torch.log_softmax(logits / (request.temperature or 1.0), dim=-1)
+            drawn = torch.multinomial(log_probs.exp(), 1, generator=generator)
+            ids.append(int(drawn if request.temperature else log_probs.argmax()))
+            said.append(float(log_probs[ids[-1]]))
+        return Completion(request.number, ids, said)
+
+
+@pytest.mark.parametrize("limits", [(12, 2000), (12, 60), (1, 90), (200, 200)], ids=str)
+@pytest.mark.parametrize("kind", [Partner, Slow, Fickle], ids=["", "slow", "begins again"])
+def test_replies_of_an_engine_make_the_conversations_of_the_decode_loop(
+    model: Any, kind: type[Partner], limits: tuple[int, int]
+) -> None:
+    mine, theirs = (
+        [kind(one.prompt, one.heard, forgets=number % 3) for number, one in enumerate(_partners(0))] for _ in range(2)
+    )
+    sampling = Sampling(0.0, *limits, rows=4)
+    decode(model, mine, sampling, [END], PAD, seed=0)
+    converse(WholeReplies(model), theirs, sampling, [END], seed=0)
+    for one, two in zip(mine, theirs, strict=True):
+        assert (one.replies, one.ids, one.was_cut) == (two.replies, two.ids, two.was_cut)
+        assert one.log_probs == pytest.approx(two.log_probs, abs=2e-5)
+
+
+def test_replies_of_an_engine_are_sampled_under_the_seed(model: Any) -> None:
+    found = []
+    for seed, rows in ((3, 4), (3, 9), (4, 9)):
+        partners = [*_partners(1), Fickle([8, 9, 10], [[6, 6]] * 3)]
+        converse(WholeReplies(model), partners, Sampling(1.0, 12, 300, rows), [END], seed)
+        found.append([partner.replies for partner in partners])
+    assert found[0] == found[1] != found[2]
+
+
+def test_an_arena_plays_with_an_engine(players: Any, scripted: Any) -> None:
+    player = players["own"]
+    arena = player.arena()
+    demonstration = arena.demonstration(3, 0.0)
+    model = scripted(player.model, demonstration.token_ids, strength=60.0)
+    starts = [arena._start(arena.env, task_id=demonstration.task_id), *arena.sample_tasks("train", 0, 3)]
+    sampling = Sampling(0.0, max_reply_tokens=60, max_tokens=2400)
+    mine, theirs = (arena.rollouts(policy, starts, sampling, 0) for policy in (model, WholeReplies(model)))
+    assert theirs[0].valid
+    for one, two in zip(mine, theirs, strict=True):
+        assert one.trajectory == two.trajectory
+        for stream in ("token_ids", "loss_mask", "regions", "turns"):
+            assert torch.equal(getattr(one, stream), getattr(two, stream))
+        torch.testing.assert_close(one.log_probs, two.log_probs, atol=2e-5, rtol=0)
