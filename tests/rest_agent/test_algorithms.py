@@ -36,7 +36,7 @@ SMALL = {
     "optimizer.micro_batch_tokens": 600,
     "evaluation": {"tasks": 1, "sampled": False},
     "diagnostics.every": 0,
-    "run.save_every": 1,
+    "run.save_every": 1000,
     "run.keep": 99,
     "run.tensorboard": False,
     "run.progress": False,
@@ -68,7 +68,7 @@ def train(process_group: Any, tmp_path_factory: pytest.TempPathFactory) -> Train
 def primed(train: Train, folders: dict[str, Path]) -> Path:
     """A model that makes calls, and errs."""
     stage = {"updates": 200, "batch": 8, "learning_rate": 1e-2, "options": {"starter": {**STARTER, "turns": 1}}}
-    return _checkpoints(train(folders["own"], "rl.updates=0", "run.save_every=1000", sft=[stage]))[-1]
+    return _checkpoints(train(folders["own"], "rl.updates=0", sft=[stage]))[-1]
 
 
 def _checkpoints(run: Path) -> list[Path]:
@@ -167,7 +167,7 @@ def _measured(checkpoint: Path) -> RegionEntropies:
 
 
 def test_paper_weights_follow_measured_entropies(train: Train, primed: Path) -> None:
-    whole = train(primed, "rl.weights.preset=paper", "rl.updates=3")
+    whole = train(primed, "rl.weights.preset=paper", "rl.updates=3", "run.save_every=1")
     states = [_measured(checkpoint) for checkpoint in _checkpoints(whole)]
     assert [state.updates for state in states] == [1, 2, 3]
     means = states[0].means()
