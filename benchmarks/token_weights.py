@@ -21,7 +21,9 @@ import gzip
 import json
 import statistics
 import time
+from bisect import bisect_right
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -50,14 +52,16 @@ def replies(folder: Path, tokenizer: Any, length: int) -> list[str]:
     with gzip.open(folder / "weights.jsonl.gz", "rt") as file:
         texts = [json.loads(line)["text"] for line in file]
     words = " ".join(text.partition("<think>")[2].partition("</think>")[0].strip() for text in texts).split(" ")
-    found = []
-    for row in range(ROWS):
-        thought = words[row * len(words) // ROWS :] + words
-        count = length
-        while len(tokenizer(reply := f"<think> {' '.join(thought[:count])} </think>{CALL}{END}").input_ids) > length:
-            count -= 1
-        found.append(reply)
-    return found
+
+    def reply(row: int, count: int) -> str:
+        first = row * len(words) // ROWS
+        return f"<think> {' '.join((words[first:] + words)[:count])} </think>{CALL}{END}"
+
+    def tokens(row: int, count: int) -> int:
+        return len(tokenizer(reply(row, count)).input_ids)
+
+    fitting = [bisect_right(range(length), length, key=partial(tokens, row)) - 1 for row in range(ROWS)]
+    return [reply(row, count) for row, count in enumerate(fitting)]
 
 
 def per_span(text: str, tokenizer: Any, width: int) -> torch.Tensor:
