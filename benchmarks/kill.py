@@ -1,6 +1,6 @@
 """A run that is killed again and again ends as one that never was.
 
-    python benchmarks/kill.py [--kills 20] [--stages 1 2 3] [--ranks 1] [--seed 0] [--folder FOLDER] [key.sub=value ...]
+    python benchmarks/kill.py [--kills 20] [--stages 1,2,3] [--ranks 1] [--seed 0] [--folder FOLDER] [key.sub=value ...]
 
 A small run (a few updates of each kind, validation, a checkpoint every other update of which one is kept, dropout in
 the model) is made once undisturbed. Then the same command with ``--resume auto`` is given again and again, and SIGKILL
@@ -84,7 +84,7 @@ _KILLED: dict[str, Any] = {
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=20, help="for each ZeRO stage, at least")
-    parser.add_argument("--stages", type=int, nargs="+", default=[1, 2, 3])
+    parser.add_argument("--stages", type=lambda text: [int(stage) for stage in text.split(",")], default=[1, 2, 3])
     parser.add_argument("--ranks", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
     parser.add_argument("--folder", type=Path, help="keep the runs there; without it they are removed")
