@@ -379,7 +379,25 @@ def _tensors(path: Path) -> Iterator[tuple[str, Any]]:
         elif isinstance(value, int | float):
             yield name, value
 
-    yield from walk(torch.load(path, map_location="cpu", weights_only=False), "")
+    state = torch.load(path, map_location="cpu", weights_only=False)
+    if "fp32_flat_groups" in state.get("optimizer_state_dict", {}):
+        _clear_padding(path, state["optimizer_state_dict"])
+    yield from walk(state, "")
+
+
+def _clear_padding(path: Path, optimizer: dict[str, Any]) -> None:
+    """Under ZeRO stage 3 a weight that the ranks cannot share evenly is padded, with whatever was in memory."""
+    import torch
+
+    rank, ranks = int(path.name.split("_")[3]), optimizer["partition_count"]
+    model = torch.load(path.with_name(path.name.replace("optim", "model")), map_location="cpu", weights_only=False)
+    for flat, shapes in zip(optimizer["fp32_flat_groups"], model["param_shapes"], strict=True):
+        begin = 0
+        for shape in shapes.values():
+            size = -(-shape.numel() // ranks)
+            mine = min(max(shape.numel() - rank * size, 0), size)
+            flat.data[begin + mine : begin + size] = 0
+            begin += size
 
 
 def _events(folder: Path) -> dict[str, Any]:
