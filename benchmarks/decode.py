@@ -18,7 +18,7 @@ from typing import Any
 import torch
 
 from rest_agent import policy
-from rest_agent.config import load
+from rest_agent.config_text import load
 from rest_agent.sampling.cache import SlotCache
 from rest_agent.sampling.decode import _sample
 from rest_agent.sampling.forward import LeanForward, OwnForward

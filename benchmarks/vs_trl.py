@@ -245,17 +245,18 @@ def ours(plan: dict[str, Any]) -> None:
     channel = own_channel()
     from rest_agent import engine
     from rest_agent.batch import Rollout
-    from rest_agent.config import load
+    from rest_agent.config_text import load
     from rest_agent.environments import Start, make_env
     from rest_agent.metrics import read_log
     from rest_agent.rollout import Arena
-    from rest_agent.trainer import Run
+    from rest_agent.run import Run
+    from rest_agent.trainer import reinforce
 
     rollout: dict[str, float] = {}
 
     class InTurn(Run):
-        def _updates(self, phase: str, total: int) -> Iterator[int]:
-            for update in super()._updates(phase, total):
+        def updates(self, phase: str, total: int) -> Iterator[int]:
+            for update in super().updates(phase, total):
                 wait_for_turn()
                 watch = Stopwatch()
                 yield update
@@ -292,7 +293,7 @@ def ours(plan: dict[str, Any]) -> None:
     run.arena.__class__ = TimedArena
     run.arena.sample_tasks = planned  # type: ignore[method-assign]
     tell(channel, {"ready": True} | memory())
-    run.reinforce()
+    reinforce(run)
     tell(channel, {"saved": str(run.save())})
     run.close()
 

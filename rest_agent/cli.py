@@ -21,7 +21,8 @@ from typing import Any
 
 import yaml
 
-from rest_agent.config import Config, ConfigError, load, to_tree
+from rest_agent.config import Config, ConfigError
+from rest_agent.config_text import load, to_tree
 from rest_agent.folders import AUTO, CONFIG_NAME, is_untouched, run_of
 from tooluse_gym.errors import ConfigurationError, DataNotFoundError, TaskError
 
@@ -65,7 +66,8 @@ def _train(options: argparse.Namespace, command: str) -> int:
     from transformers.utils.logging import disable_progress_bar
 
     from rest_agent import checkpoint, engine, report, resume
-    from rest_agent.trainer import Interrupted, Run
+    from rest_agent.run import Interrupted, Run
+    from rest_agent.trainer import train
 
     disable_progress_bar()  # type: ignore[no-untyped-call]  # of every weights file that is written
     settings = engine.read_deepspeed_config(options.deepspeed_config)
@@ -84,7 +86,7 @@ def _train(options: argparse.Namespace, command: str) -> int:
             if engine.is_first():
                 _keep_settings(folder, config, settings)
             with closing(run):
-                run.train()
+                train(run)
         except Interrupted as saved:
             engine.say(f"saved {saved}; continue with: deepspeed train_agent.py --resume {folder}")
             return 130

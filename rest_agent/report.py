@@ -16,7 +16,8 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
-from rest_agent.config import Config, load, to_tree
+from rest_agent.config import Config
+from rest_agent.config_text import load, to_tree
 from rest_agent.curves import CURVES_NAME, DIAGNOSTICS_NAME, draw, draw_diagnostics
 from rest_agent.metrics import LOG_NAME, Difference, Record, read_log
 from rest_agent.provenance import provenance

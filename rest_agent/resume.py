@@ -10,7 +10,8 @@ from typing import Any
 
 from rest_agent import checkpoint, engine
 from rest_agent.checkpoint import CheckpointError
-from rest_agent.config import Config, ConfigError, load, to_tree
+from rest_agent.config import Config, ConfigError
+from rest_agent.config_text import load, to_tree
 from rest_agent.folders import AUTO, CHECKPOINTS, CONFIG_NAME, alone_in, new_folder, newest_folder, run_of
 
 Place = tuple[Path, Path | None]

@@ -34,7 +34,8 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
-from rest_agent.config import ConfigError, load
+from rest_agent.config import ConfigError
+from rest_agent.config_text import load
 from rest_agent.environments import Environments, Start
 from rest_agent.outcome import Evaluation, Outcome, Played
 from tooluse_gym import messages, trajectory

@@ -72,7 +72,7 @@ def test_training_commands_have_valid_settings() -> None:
     if find_spec("yaml") is None:
         pytest.skip("the trainer is not installed")
     from rest_agent.cli import _parse
-    from rest_agent.config import load
+    from rest_agent.config_text import load
 
     found = commands("deepspeed")
     assert len(found) >= 3
@@ -85,7 +85,7 @@ def test_training_commands_have_valid_settings() -> None:
 def test_configuration_files_have_valid_settings(tmp_path: Path) -> None:
     if find_spec("yaml") is None:
         pytest.skip("the trainer is not installed")
-    from rest_agent.config import load
+    from rest_agent.config_text import load
 
     file = tmp_path / "my.yaml"
     for text in blocks("yaml"):

@@ -14,7 +14,8 @@ import yaml
 from transformers import AutoModelForCausalLM
 
 from rest_agent import cli
-from rest_agent.config import ALGORITHMS, WeightsConfig
+from rest_agent.config import WeightsConfig
+from rest_agent.config_text import ALGORITHMS
 from rest_agent.entropies import RegionEntropies
 from rest_agent.metrics import read_log
 from rest_agent.regions import Region

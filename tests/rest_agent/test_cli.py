@@ -20,7 +20,7 @@ from rest_agent import cli
 from rest_agent.config import Config, ConfigError, RLConfig, SFTStage
 from rest_agent.metrics import read_log
 from rest_agent.results import read_results
-from rest_agent.trainer import _check_ranks
+from rest_agent.run import _check_ranks
 from tooluse_gym import trajectory
 
 ROOT = Path(__file__).parents[2]

@@ -9,8 +9,6 @@ import pytest
 import yaml
 
 from rest_agent.config import (
-    ALGORITHMS,
-    QUICKSTART,
     Config,
     ConfigError,
     KLConfig,
@@ -21,10 +19,8 @@ from rest_agent.config import (
     RLConfig,
     SFTStage,
     WeightsConfig,
-    from_tree,
-    load,
-    to_tree,
 )
+from rest_agent.config_text import ALGORITHMS, QUICKSTART, from_tree, load, to_tree
 
 
 def test_without_a_file_the_quickstart_is_loaded() -> None:

@@ -11,7 +11,8 @@ import pytest
 import yaml
 
 from rest_agent import report
-from rest_agent.config import Config, to_tree
+from rest_agent.config import Config
+from rest_agent.config_text import to_tree
 from rest_agent.curves import draw, draw_diagnostics, entropy_changes
 from rest_agent.metrics import RunLog
 from rest_agent.provenance import git_state, provenance
