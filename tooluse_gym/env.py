@@ -64,7 +64,9 @@ class Episode:
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Episode:
         # Only the worlds inside the judge change in place; all else is immutable and shared.
-        return replace(self, judge=copy.deepcopy(self.judge, {**memo, id(self.task): self.task}))
+        gold = self.judge.gold
+        shared = [self.task] if isinstance(gold, World) else [self.task, gold]
+        return replace(self, judge=copy.deepcopy(self.judge, memo | {id(value): value for value in shared}))
 
 
 @dataclass(frozen=True)
