@@ -23,6 +23,7 @@ from rest_agent.config import Config, ConfigError, OptimizerConfig
 from rest_agent.watchdog import beat
 
 _SMALL = 20_000_000  # parameters
+_BUCKET = 500_000_000  # gradients that ZeRO reduces at once: DeepSpeed's own default
 
 Item = TypeVar("Item")
 Forward = Callable[[Any, Item], Tensor]
@@ -120,6 +121,9 @@ def make_engine(model: Any, config: Config, settings: Mapping[str, Any]) -> tupl
     if stage not in (0, 1, 2, 3):
         raise ConfigError(f"--deepspeed_config: zero_optimization.stage must be 0, 1, 2 or 3, got {stage!r}")
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    if stage:  # a bucket for gradients that is larger than all of them would be memory for nothing
+        largest = min(_BUCKET, sum(parameter.numel() for parameter in trained))
+        merged["zero_optimization"] = {"reduce_bucket_size": largest, **merged["zero_optimization"]}
     optimizer = None if "optimizer" in merged else _optimizer(trained, config.optimizer, merged)
     replica = lora.plain(model).requires_grad_(False) if stage == 3 or lora.layers(model) else None
     try:

@@ -284,3 +284,14 @@ def test_deepspeed_settings_that_contradict_ours(
     model, _ = policy.load(folders["qwen"], dtype)
     with pytest.raises(ConfigError, match=message):
         engine.make_engine(model, _config(dtype), settings)
+
+
+@pytest.mark.parametrize("stage", [1, 2, 3])
+def test_room_for_gradients_is_no_larger_than_they_are(folders: dict[str, Path], stage: int) -> None:
+    running, _ = _engine(folders["qwen"], stage)
+    gradients = sum(getattr(parameter, "ds_numel", parameter.numel()) for parameter in running.module.parameters())
+    assert running.zero_reduce_bucket_size() == gradients
+    running.destroy()
+    running, _ = _engine(folders["qwen"], stage, zero_optimization={"stage": stage, "reduce_bucket_size": 1_000_000})
+    assert running.zero_reduce_bucket_size() == 1_000_000
+    running.destroy()
