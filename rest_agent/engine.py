@@ -23,6 +23,7 @@ from rest_agent.config import Config, ConfigError, OptimizerConfig
 from rest_agent.watchdog import beat
 
 _SMALL = 20_000_000  # parameters
+_GATHERED = 50_000_000  # parameters that are whole at once when the sampler is given those of ZeRO stage 3
 _BUCKET = 500_000_000  # gradients that ZeRO reduces at once: DeepSpeed's own default
 
 Item = TypeVar("Item")
@@ -291,9 +292,10 @@ class Sampler:
             return module.eval()
         with torch.no_grad():
             replica = dict(self._replica.named_parameters())
-            for weight in lora.weights(module):
-                if any(part.requires_grad for part in weight.parts):  # what is frozen, it has from the beginning
-                    with _whole(self._engine, weight.parts):
+            trained = (one for one in lora.weights(module) if any(part.requires_grad for part in one.parts))
+            for group in _groups(trained):  # what is frozen, it has from the beginning
+                with _whole(self._engine, [part for weight in group for part in weight.parts]):
+                    for weight in group:
                         replica[weight.name].copy_(weight.value())
             for own, buffer in zip(self._replica.buffers(), module.buffers(), strict=True):
                 own.copy_(buffer)
@@ -322,6 +324,20 @@ def trained_weights(engine: Any) -> dict[str, Tensor]:
             with _whole(engine, [value]):
                 weights[name] = value.detach().to("cpu", copy=True)
     return weights
+
+
+def _groups(weights: Iterable[lora.Weight]) -> Iterator[list[lora.Weight]]:
+    """Weights that are gathered at once: one by one, waiting for the other ranks costs more than the gathering."""
+    group: list[lora.Weight] = []
+    elements = 0
+    for weight in weights:
+        group.append(weight)
+        elements += sum(getattr(part, "ds_numel", part.numel()) for part in weight.parts)
+        if elements >= _GATHERED:
+            yield group
+            group, elements = [], 0
+    if group:
+        yield group
 
 
 def _whole(engine: Any, parameters: Iterable[Tensor]) -> AbstractContextManager[Any]:
