@@ -16,7 +16,7 @@ from torch import Tensor
 from transformers import AutoConfig, AutoModelForTokenClassification
 from transformers.utils import logging
 
-from rest_agent import engine
+from rest_agent import engine, policy
 from rest_agent.batch import Batch
 from rest_agent.config import Config
 from rest_agent.reinforcement import by_rows
@@ -98,5 +98,5 @@ def value_model(path: str | Path, config: Config) -> Any:
     torch.nn.init.zeros_(model.score.weight)
     torch.nn.init.zeros_(model.score.bias)
     if config.model.gradient_checkpointing:
-        model.gradient_checkpointing_enable({"use_reentrant": False})
+        policy.checkpoint_activations(model)
     return model

@@ -100,8 +100,7 @@ class Probe:
         found = torch.zeros(2, *batch.token_ids.shape)
         pieces = split_rows(batch.lengths, self._config.optimizer.micro_batch_tokens)
         # Under ZeRO stage 3 a forward pass is collective: a rank with fewer pieces repeats its last one.
-        for number in range(max(engine.gather(len(pieces)))):
-            rows = torch.tensor(pieces[min(number, len(pieces) - 1)])
+        for number, rows in enumerate(map(torch.tensor, engine.level(pieces, pieces[-1]))):
             piece = batch.rows(rows).to(model.device)
             listening: AbstractContextManager[None] = nullcontext()
             if sketch is not None and number < len(pieces):

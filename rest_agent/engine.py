@@ -7,7 +7,7 @@ import math
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -23,7 +23,7 @@ from rest_agent.config import Config, ConfigError, OptimizerConfig
 from rest_agent.watchdog import beat
 
 _SMALL = 20_000_000  # parameters
-_GATHERED = 50_000_000  # parameters that are whole at once when the sampler is given those of ZeRO stage 3
+_GATHERED = 50_000_000  # parameters that are whole at once under ZeRO stage 3
 _BUCKET = 500_000_000  # gradients that ZeRO reduces at once: DeepSpeed's own default
 
 Item = TypeVar("Item")
@@ -293,10 +293,8 @@ class Sampler:
         with torch.no_grad():
             replica = dict(self._replica.named_parameters())
             trained = (one for one in lora.weights(module) if any(part.requires_grad for part in one.parts))
-            for group in _groups(trained):  # what is frozen, it has from the beginning
-                with _whole(self._engine, [part for weight in group for part in weight.parts]):
-                    for weight in group:
-                        replica[weight.name].copy_(weight.value())
+            for weight in _whole(self._engine, trained):  # what is frozen, it has from the beginning
+                replica[weight.name].copy_(weight.value())
             for own, buffer in zip(self._replica.buffers(), module.buffers(), strict=True):
                 own.copy_(buffer)
         return self._replica.eval()
@@ -307,10 +305,8 @@ def state_dict(engine: Any) -> dict[str, Tensor]:
 
     Adapters are added to the weights that they belong to. A collective: all ranks must call it.
     """
-    weights = {}
-    for weight in lora.weights(engine.module):
-        with _whole(engine, weight.parts):
-            weights[weight.name] = weight.value().detach().to("cpu", copy=True)
+    every = _whole(engine, lora.weights(engine.module))
+    weights = {weight.name: weight.value().detach().to("cpu", copy=True) for weight in every}
     saved = engine.module.state_dict().keys()
     buffers = {name: value.cpu() for name, value in engine.module.named_buffers() if name in saved}
     return weights | buffers
@@ -318,12 +314,18 @@ def state_dict(engine: Any) -> dict[str, Tensor]:
 
 def trained_weights(engine: Any) -> dict[str, Tensor]:
     """The weights that are trained, by their names in the engine's module, whole, on CPU. A collective."""
-    weights = {}
-    for name, value in engine.module.named_parameters():
-        if value.requires_grad:
-            with _whole(engine, [value]):
-                weights[name] = value.detach().to("cpu", copy=True)
-    return weights
+    named = engine.module.named_parameters()
+    trained = _whole(engine, (lora.Weight(name, (value,)) for name, value in named if value.requires_grad))
+    return {weight.name: weight.value().detach().to("cpu", copy=True) for weight in trained}
+
+
+def _whole(engine: Any, weights: Iterable[lora.Weight]) -> Iterator[lora.Weight]:
+    """Each of ``weights``, not sharded until the next is asked for, whatever the ZeRO stage. A collective."""
+    sharded = engine.zero_optimization_stage() == 3
+    for group in _groups(weights):
+        parts = [part for weight in group for part in weight.parts]
+        with deepspeed.zero.GatheredParameters(parts, enabled=sharded):
+            yield from group
 
 
 def _groups(weights: Iterable[lora.Weight]) -> Iterator[list[lora.Weight]]:
@@ -338,13 +340,6 @@ def _groups(weights: Iterable[lora.Weight]) -> Iterator[list[lora.Weight]]:
             group, elements = [], 0
     if group:
         yield group
-
-
-def _whole(engine: Any, parameters: Iterable[Tensor]) -> AbstractContextManager[Any]:
-    """While it lasts, ``parameters`` are not sharded, whatever the ZeRO stage. A collective."""
-    sharded = engine.zero_optimization_stage() == 3
-    gathered: AbstractContextManager[Any] = deepspeed.zero.GatheredParameters(list(parameters), enabled=sharded)
-    return gathered
 
 
 def gather(value: Item) -> list[Item]:

@@ -115,10 +115,15 @@ def make(config: Config, resume: Path | None) -> tuple[Any, Any]:
     if adapters is not None:
         lora.add(model, adapters, str(path))
     if config.model.gradient_checkpointing:
-        # Older transformers call it gradient_checkpointing_enable.
-        enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
-        enable({"use_reentrant": False})
+        checkpoint_activations(model)
     return model, tokenizer
+
+
+def checkpoint_activations(model: Any) -> None:
+    """Compute the activations of ``model`` again in the backward pass."""
+    # Older transformers call it gradient_checkpointing_enable.
+    enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
+    enable({"use_reentrant": False})
 
 
 def _corpus(config: EnvironmentConfig) -> Iterator[str]:

@@ -116,8 +116,7 @@ def by_rows(batch: Batch, tokens: int, device: torch.device, score: Callable[[Ba
     """
     pieces = split_rows(batch.lengths, tokens)
     found = torch.zeros(batch.token_ids.shape)
-    for number in range(max(engine.gather(len(pieces)))):
-        rows = torch.tensor(pieces[min(number, len(pieces) - 1)])
+    for rows in map(torch.tensor, engine.level(pieces, pieces[-1])):
         piece = batch.rows(rows)
         scores = join(score(split(piece).to(device)), piece)
         found[rows, : scores.shape[1]] = scores.float().cpu()

@@ -67,12 +67,10 @@ def _logits(model: Any) -> Tensor:
 
 def _base(running: Any) -> dict[str, Tensor]:
     """The weights that have no part in training, whole."""
-    found = {}
-    for name, value in running.module.named_parameters():
-        if not value.requires_grad:
-            with engine._whole(running, [value]):
-                found[name.replace(".base_layer", "")] = value.detach().clone()
-    return found
+    named = running.module.named_parameters()
+    frozen = (lora.Weight(name, (value,)) for name, value in named if not value.requires_grad)
+    whole = engine._whole(running, frozen)
+    return {weight.name.replace(".base_layer", ""): weight.value().detach().clone() for weight in whole}
 
 
 @pytest.fixture(scope="module")
