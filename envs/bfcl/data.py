@@ -13,8 +13,10 @@ import jsonschema
 from tooluse_gym.envs.bfcl.literal import literal_call
 from tooluse_gym.envs.bfcl.release import (
     FILES,
+    FIXTURES,
     GET,
     LONG_CONTEXT,
+    RELEASE,
     demand,
     demand_release,
     fetch,
@@ -23,15 +25,27 @@ from tooluse_gym.envs.bfcl.release import (
     read_text,
     source,
     where,
+    wrong_files,
 )
 from tooluse_gym.envs.bfcl.simulators import SIMULATORS
-from tooluse_gym.errors import ConfigurationError, TaskError
+from tooluse_gym.errors import ConfigurationError, DataNotFoundError, TaskError
 from tooluse_gym.formats.reply import Call
 from tooluse_gym.messages import user
+from tooluse_gym.sources import DataSource
 from tooluse_gym.tasks import Task, Turn
 from tooluse_gym.tools import Tool
 
-__all__ = ["CATEGORIES", "MOST_STEPS", "REVEAL", "fetch", "load_payload", "load_tasks", "read_tasks", "where"]
+__all__ = [
+    "CATEGORIES",
+    "MOST_STEPS",
+    "REVEAL",
+    "SOURCE",
+    "load_payload",
+    "load_tasks",
+    "read_tasks",
+    "verify",
+    "where",
+]
 
 CATEGORIES = ("base", "miss_func", "miss_param", "long_context")
 MOST_STEPS = 20
@@ -219,7 +233,7 @@ def load_payload(folder: Path) -> Mapping[str, Any]:
         DataNotFoundError: neither is there, or the constants are not the release's.
         TaskError: the file is malformed, or lacks a constant.
     """
-    path = folder / "simulator_fixtures.json"
+    path = folder / FIXTURES
     if path.is_file():
         found = _read_fixtures(path)
     else:
@@ -244,3 +258,24 @@ def _read_fixtures(path: Path) -> Mapping[str, Any]:
 
 def _ellipsis(record: dict[str, Any]) -> Any:
     return ... if record == {"__python__": "Ellipsis"} else record
+
+
+def verify(folder: Path) -> list[str]:
+    """What is wrong with the data in ``folder``, a line per file."""
+    wrong = wrong_files(folder)
+    if (folder / FIXTURES).is_file():
+        try:
+            load_payload(folder)
+        except (DataNotFoundError, TaskError) as error:
+            wrong.append(str(error))
+    return wrong
+
+
+SOURCE = DataSource(
+    contents="BFCL's tasks, answers and function docs",
+    licence="Apache-2.0, Berkeley Function Calling Leaderboard",
+    home=f"bfcl-eval {RELEASE} on PyPI",
+    where=where,
+    fetch=fetch,
+    verify=verify,
+)

@@ -21,6 +21,7 @@ from typing import Any
 import jsonschema
 
 from tooluse_gym.errors import DataNotFoundError, TaskError
+from tooluse_gym.sources import cache_folder
 from tooluse_gym.tasks import check, read_json_lines
 
 RELEASE = "2026.3.23"
@@ -30,6 +31,8 @@ GET = "tooluse-gym data get bfcl"
 
 PROMPTS = "constants/default_prompts.py"
 LONG_CONTEXT = "eval_checker/multi_turn_eval/func_source_code/long_context.py"
+FIXTURES = "simulator_fixtures.json"
+"""In a flat folder, what is read of the source of long-context texts."""
 
 FILES = {
     "data/BFCL_v4_multi_turn_base.json": "badafccb2c92463f",
@@ -108,8 +111,7 @@ def fetch(cache: str | Path | None = None) -> Path:
 
 
 def _unpacked(cache: str | Path | None) -> Path:
-    home = Path(cache) if cache else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tooluse-gym"
-    return home / f"bfcl-eval-{RELEASE}"
+    return (Path(cache) if cache else cache_folder()) / f"bfcl-eval-{RELEASE}"
 
 
 def _is_intact(path: Path, known: str) -> bool:
@@ -135,6 +137,23 @@ def _download(folder: Path) -> Path:
 
 
 # Reading them
+
+
+def wrong_files(folder: Path) -> list[str]:
+    """What is wrong with the files of the data folder ``folder``, and with the sources that belong to it: a line each.
+
+    Texts that ``simulator_fixtures.json`` holds are not asked for in the source they come from.
+    """
+    wrong = []
+    for name, known in FILES.items():
+        if name == LONG_CONTEXT and (folder / FIXTURES).is_file():
+            continue
+        try:
+            path = folder / name.removeprefix("data/") if name.startswith("data/") else source(folder, name)
+            demand_release(path, known)
+        except (DataNotFoundError, TaskError) as error:
+            wrong.append(str(error))
+    return wrong
 
 
 def source(folder: Path, name: str) -> Path:

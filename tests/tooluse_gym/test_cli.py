@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import pkgutil
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -93,23 +95,55 @@ def test_errors_about_files(episodes: Path) -> None:
     assert f"{episodes}:1: not a trajectory" in run("show", str(episodes), code=1).stderr
 
 
-def test_data_commands_call_the_benchmark(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+@pytest.fixture
+def bfcl_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with one of BFCL's files, emptied; nothing else was fetched."""
+    (tmp_path / "BFCL_v4_multi_turn_base.json").touch()
+    monkeypatch.setenv("TOOLUSE_BFCL_DATA", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path
+
+
+def test_data_is_listed_with_place_and_licence(bfcl_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    output = run("data", "list").stdout
+    assert "bfcl: BFCL's tasks" in output
+    assert f"here     {bfcl_folder}\n" in output
+    assert "licence  Apache-2.0" in output
+    assert "from     bfcl-eval 2026.3.23 on PyPI" in output
+    monkeypatch.delenv("TOOLUSE_BFCL_DATA")
+    assert "here     absent (BFCL's data is not here: run 'tooluse-gym data get bfcl'" in run("data", "list").stdout
+
+
+def test_data_get_and_where_print_the_folder(bfcl_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from tooluse_gym.envs.bfcl import data
 
-    monkeypatch.setattr(data, "fetch", lambda: tmp_path)
-    monkeypatch.setattr(data, "where", lambda: tmp_path / "there")
-    assert run("data", "get", "bfcl").stdout == f"{tmp_path}\n"
-    assert run("data", "where", "bfcl").stdout == f"{tmp_path / 'there'}\n"
-    monkeypatch.delattr(data, "where")
-    assert "has data, but no command to where it" in run("data", "where", "bfcl", code=1).stderr
+    assert run("data", "where", "bfcl").stdout == f"{bfcl_folder}\n"
+    monkeypatch.setattr(data, "SOURCE", replace(data.SOURCE, fetch=lambda: bfcl_folder / "fetched"))
+    result = run("data", "get", "bfcl")
+    assert result.stdout == f"{bfcl_folder / 'fetched'}\n"
+    assert result.stderr.startswith("licence: Apache-2.0")
+
+
+def test_data_verify_names_what_is_wrong(bfcl_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from tooluse_gym.envs.bfcl import data
+
+    output = run("data", "verify", "bfcl", code=1).stdout
+    assert f"{bfcl_folder}/BFCL_v4_multi_turn_base.json is not that of BFCL release 2026.3.23" in output
+    assert f"{bfcl_folder}/BFCL_v4_multi_turn_miss_func.json is missing" in output
+    assert "default_prompts.py is there: run 'tooluse-gym data get bfcl'" in output
+    monkeypatch.setattr(data, "SOURCE", replace(data.SOURCE, verify=lambda folder: []))
+    assert run("data", "verify", "bfcl").stdout == f"{bfcl_folder}: complete, and of the right release\n"
 
 
 def test_a_benchmark_without_data(monkeypatch: pytest.MonkeyPatch) -> None:
-    import pkgutil
+    from tooluse_gym.envs.bfcl import data
 
     real: Any = pkgutil.iter_modules
-    monkeypatch.setattr(pkgutil, "iter_modules", lambda path: (m for m in real(path) if m.name != "data"))
+    monkeypatch.delattr(data, "SOURCE")
     assert "the benchmark 'bfcl' needs no data" in run("data", "get", "bfcl", code=1).stderr
+    monkeypatch.setattr(pkgutil, "iter_modules", lambda path: (m for m in real(path) if m.name != "data"))
+    assert "the benchmark 'bfcl' needs no data" in run("data", "verify", "bfcl", code=1).stderr
+    assert run("data", "list").stdout == ""
 
 
 def test_a_models_text_cannot_steer_the_terminal(tmp_path: Path, episodes: Path) -> None:

@@ -14,7 +14,7 @@ import pytest
 from tooluse_gym.envs.bfcl import data, release
 from tooluse_gym.envs.bfcl.docs import DOC_FILES, load_docs
 from tooluse_gym.envs.bfcl.prompting import load_prompting
-from tooluse_gym.envs.bfcl.release import FILES, LONG_CONTEXT, PROMPTS
+from tooluse_gym.envs.bfcl.release import FILES, FIXTURES, LONG_CONTEXT, PROMPTS
 from tooluse_gym.errors import DataNotFoundError, TaskError, ToolUseError
 
 QUESTIONS = "BFCL_v4_multi_turn_base.json"
@@ -121,6 +121,20 @@ def test_fetch_puts_damage_right(tmp_path: Path, content: bytes | None) -> None:
 
 
 @pytest.mark.usefixtures("wheel")
+def test_verify_names_files(tmp_path: Path) -> None:
+    folder = release.fetch(tmp_path)
+    assert data.verify(folder) == []
+    (folder / QUESTIONS).unlink()
+    (folder.parent / PROMPTS).write_text("other")
+    missing, other = data.verify(folder)
+    assert missing == f"{folder / QUESTIONS} is missing: run {GET} for a complete copy of BFCL's data"
+    assert other.startswith(f"{folder.parent / PROMPTS} is not that of BFCL release 2026.3.23")
+    (folder.parent / LONG_CONTEXT).unlink()
+    (folder / FIXTURES).write_text("[]")
+    assert data.verify(folder)[-1].startswith(f"{folder / FIXTURES}: field long_context: there must be")
+
+
+@pytest.mark.usefixtures("wheel")
 def test_fetch_says_where_it_cannot_write(tmp_path: Path) -> None:
     (tmp_path / "cache").touch()
     with pytest.raises(DataNotFoundError, match=r"cannot unpack BFCL's data into .*cache.bfcl-eval-2026.3.23: "):
@@ -165,7 +179,6 @@ def other_number(text: str) -> str:
 
 
 DOCS = "multi_turn_func_doc/math_api.json"
-FIXTURES = "simulator_fixtures.json"
 ANSWERS = f"possible_answer/{QUESTIONS}"
 WRONG: dict[str, tuple[str, Change, type[ToolUseError], str]] = {
     "questions: cut line": (QUESTIONS, lambda text: text[:-9], TaskError, r"base.json:200: not JSON \("),
