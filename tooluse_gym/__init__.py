@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from tooluse_gym.env import ToolUseEnv
     from tooluse_gym.formats import Call, Format, Reply, get_format
     from tooluse_gym.rewards import Rubric, get_rubric
-    from tooluse_gym.scoring import Verdict
+    from tooluse_gym.scoring import ReplyJudge, Verdict
     from tooluse_gym.spaces import MessagesSpace, UnicodeText
     from tooluse_gym.tasks import Task, TaskList, TaskSource, Turn, Utterance, load_tasks
     from tooluse_gym.testing import check_tool_env
     from tooluse_gym.tools import Tool, ToolSet
     from tooluse_gym.trajectory import Step, Trajectory
-    from tooluse_gym.world import World
+    from tooluse_gym.world import DeclaredWorld, World
     from tooluse_gym.wrappers import TextObservation
 
     __version__: str
@@ -32,13 +32,13 @@ _HOMES = {
     "env": ("ToolUseEnv",),
     "formats": ("Call", "Format", "Reply", "get_format"),
     "rewards": ("Rubric", "get_rubric"),
-    "scoring": ("Verdict",),
+    "scoring": ("ReplyJudge", "Verdict"),
     "spaces": ("MessagesSpace", "UnicodeText"),
     "tasks": ("Task", "TaskList", "TaskSource", "Turn", "Utterance", "load_tasks"),
     "testing": ("check_tool_env",),
     "tools": ("Tool", "ToolSet"),
     "trajectory": ("Step", "Trajectory"),
-    "world": ("World",),
+    "world": ("DeclaredWorld", "World"),
     "wrappers": ("TextObservation",),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
@@ -53,6 +53,7 @@ __all__ = [  # noqa: RUF022 (by module, as above)
     "get_format",
     "Rubric",
     "get_rubric",
+    "ReplyJudge",
     "Verdict",
     "MessagesSpace",
     "UnicodeText",
@@ -67,6 +68,7 @@ __all__ = [  # noqa: RUF022 (by module, as above)
     "ToolSet",
     "Step",
     "Trajectory",
+    "DeclaredWorld",
     "World",
     "TextObservation",
     "__version__",

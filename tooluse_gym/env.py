@@ -1,8 +1,8 @@
 """The environment: an agent talks to simulated APIs over several turns.
 
 A *turn* is one user request and everything until the agent hands back with a reply that makes no call. A *step* is one
-assistant message, one ``env.step(text)``. Subclasses say which tool sets there are, or how a task's world is built; the
-rest is the same for all.
+assistant message, one ``env.step(text)``; in a single-step task it is a whole turn. Subclasses say which tool sets
+there are, or how a task's world is built and judged; the rest is the same for all.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from tooluse_gym.formats import Call, Format, Reply, get_format
 from tooluse_gym.messages import Message
 from tooluse_gym.reuse import Prepared, Recent, ShownTools
 from tooluse_gym.rewards import Rubric, StepOutcome, get_rubric
-from tooluse_gym.scoring import Judge, Verdict, play_ground_truth
+from tooluse_gym.scoring import Judge, Verdict, WorldJudge, play_ground_truth
 from tooluse_gym.spaces import MessagesSpace, UnicodeText
 from tooluse_gym.tasks import Task, TaskSource, Utterance
 from tooluse_gym.tools import Tool, ToolSet
@@ -64,9 +64,8 @@ class Episode:
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Episode:
         # Only the worlds inside the judge change in place; all else is immutable and shared.
-        gold = self.judge.gold
-        shared = [self.task] if isinstance(gold, World) else [self.task, gold]
-        return replace(self, judge=copy.deepcopy(self.judge, memo | {id(value): value for value in shared}))
+        shared = {id(value): value for value in self.judge.shared}
+        return replace(self, judge=copy.deepcopy(self.judge, memo | shared))
 
 
 @dataclass(frozen=True)
@@ -93,7 +92,8 @@ class ToolUseEnv(gymnasium.Env[Observation, str]):
     ``update``: the number of the trainer's update, from 1, for rubrics that change with it.
 
     An environment is a subclass with ``toolsets``, the classes that tasks name; where building a world takes more than
-    ``cls(**initial_state)``, it defines ``make_world`` instead.
+    ``cls(**initial_state)``, it defines ``make_world`` instead; where the official scorer does not compare worlds, it
+    defines ``make_judge``.
 
     Args:
         tasks: where tasks come from.
@@ -162,7 +162,7 @@ class ToolUseEnv(gymnasium.Env[Observation, str]):
         prepared = self._prepare(task)
         if prepared.truth is None:
             prepared.truth = play_ground_truth(task, self.make_world(task))
-        return Judge(task, self.make_world(task), prepared.truth, strict=self.validation == "strict")
+        return WorldJudge(task, self.make_world(task), prepared.truth, strict=self.validation == "strict")
 
     def shown_tools(self, task: Task, turn: int, world: World) -> tuple[Tool, ...]:
         """The tools the agent sees during ``turn``, in order. Depends on task and turn alone."""
@@ -295,21 +295,19 @@ class ToolUseEnv(gymnasium.Env[Observation, str]):
         episode.truncated = len(episode.results) > self.max_steps_per_turn
         last_turn = episode.turn == len(episode.task.turns) - 1
         grade = None
-        if not calls or (episode.truncated and last_turn):
-            grade = episode.judge.end_turn([[result.text for result in step] for step in episode.results])
+        if not calls or episode.task.single_step or (episode.truncated and last_turn):
+            texts = [[result.text for result in step] for step in episode.results]
+            grade = episode.judge.end_turn(texts, episode.replies)
         episode.ended = episode.truncated or (grade is not None and last_turn)
         if episode.ended:
             episode.verdict = episode.judge.verdict()
-        gold = episode.task.turns[episode.turn].steps
         outcome = StepOutcome(
+            task=episode.task,
+            turn=episode.turn,
             replies=episode.replies,
             results=episode.results,
-            gold_steps=len(gold) + 1,
-            turn=episode.turn,
-            turns=len(episode.task.turns),
             grade=grade,
             verdict=episode.verdict,
-            gold=gold[len(episode.replies) - 1] if len(episode.replies) <= len(gold) else (),
             update=episode.update,
         )
         if grade is not None and not episode.ended:

@@ -17,6 +17,7 @@ from tooluse_gym.agreement import Switches, between, call_agreement, published_a
 from tooluse_gym.errors import ConfigurationError
 from tooluse_gym.formats.reply import Call, Reply
 from tooluse_gym.scoring import TurnGrade, Verdict
+from tooluse_gym.tasks import Task
 from tooluse_gym.world import ToolResult
 
 
@@ -27,15 +28,19 @@ class StepOutcome(NamedTuple):
     ended with this step, ``verdict`` when the episode did.
     """
 
+    task: Task
+    turn: int
     replies: tuple[Reply, ...]
     results: tuple[tuple[ToolResult, ...], ...]
-    gold_steps: int  # assistant messages in the turn's ground truth, the closing one included
-    turn: int
-    turns: int
     grade: TurnGrade | None = None
     verdict: Verdict | None = None
-    gold: tuple[Call, ...] = ()  # calls of the ground truth's message in the place of this one; none: it hands back
     update: int = 1  # of the trainer, as reset was told it; the first is 1
+
+    @property
+    def gold(self) -> tuple[Call, ...]:
+        """Calls of the ground truth's message in the place of this one; none: it hands back."""
+        steps = self.task.turns[self.turn].steps
+        return steps[len(self.replies) - 1] if len(self.replies) <= len(steps) else ()
 
 
 Term = Callable[[StepOutcome], float]
@@ -94,7 +99,7 @@ def calls_valid(outcome: StepOutcome) -> float:
 
 def needless_steps(outcome: StepOutcome) -> float:
     """1 for every step of a turn beyond the number the ground truth takes (give it a negative weight)."""
-    return _per_turn(outcome, len(outcome.replies) > outcome.gold_steps)
+    return _per_turn(outcome, len(outcome.replies) > outcome.task.gold_steps_of(outcome.turn))
 
 
 def imitates_format(outcome: StepOutcome) -> float:
@@ -145,7 +150,7 @@ def _calls(calls: tuple[Call, ...]) -> list[dict[str, Any]]:
 
 
 def _per_turn(outcome: StepOutcome, value: float) -> float:
-    return float(value) / outcome.turns
+    return float(value) / len(outcome.task.turns)
 
 
 OFFICIAL = Rubric({"verdict": (1.0, verdict)})

@@ -16,10 +16,11 @@ from __future__ import annotations
 
 import copy
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, Protocol
 
+from tooluse_gym.formats.reply import Reply
 from tooluse_gym.tasks import Task
 from tooluse_gym.world import Attributes, World
 
@@ -31,6 +32,7 @@ ErrorType = Literal[
     "inference_error",
     "needless_call",
 ]
+"""What :class:`WorldJudge` finds; other judges have words of their own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,7 @@ class TurnGrade:
     ``results_seen`` is the fraction of the turn's ground-truth results that the agent has seen (1.0 if there are none).
     """
 
-    error_type: ErrorType | None
+    error_type: str | None
     state_agrees: bool
     results_seen: float
     differing: Mapping[str, list[str]] = field(default_factory=dict)
@@ -94,7 +96,24 @@ def play_ground_truth(task: Task, world: World) -> GroundTruth:
     return tuple(turns)
 
 
-class Judge:
+class Judge(Protocol):
+    """Grades an episode turn by turn. A deep copy of it is part of a snapshot."""
+
+    agent: World
+    """The world in which the agent's calls are carried out."""
+
+    @property
+    def shared(self) -> Sequence[object]:
+        """What the judge holds that never changes: a deep copy shares it."""
+
+    def end_turn(self, steps: Sequence[Sequence[str]], replies: Sequence[Reply] = ()) -> TurnGrade:
+        """Grade the turn just finished: the result texts of each of its steps that made calls, and all its replies."""
+
+    def verdict(self) -> Verdict:
+        """The verdict over all turns; an episode that stopped before its last turn was graded is force-terminated."""
+
+
+class WorldJudge:
     """Compares the agent's world with the ground truth, grades each turn, and remembers the first failure.
 
     Args:
@@ -113,8 +132,11 @@ class Judge:
         self._turn = 0
         self._failure: Verdict | None = None
 
-    def end_turn(self, steps: Sequence[Sequence[str]]) -> TurnGrade:
-        """Grade the turn just finished, given the result texts of each of its steps (the agent's own, in order)."""
+    @property
+    def shared(self) -> Sequence[object]:
+        return (self._task,) if isinstance(self.gold, World) else (self._task, self.gold)
+
+    def end_turn(self, steps: Sequence[Sequence[str]], replies: Sequence[Reply] = ()) -> TurnGrade:
         for step in steps:
             self._seen.update(step)
         grade = self._grade(self._truth(), steps)
@@ -148,10 +170,36 @@ class Judge:
         return TurnGrade(error, not differing, seen, differing if error == "instance_state_mismatch" else {})
 
     def verdict(self) -> Verdict:
-        """The verdict over all turns; an episode that stopped before its last turn was graded is force-terminated."""
-        if self._failure is None and self._turn == len(self._task.turns):
-            return Verdict(True)
-        if self._turn < len(self._task.turns):
-            return Verdict(False, "force_terminated", self._turn)
-        assert self._failure is not None
-        return self._failure
+        return overall(self._failure, self._turn, self._task)
+
+
+class ReplyJudge:
+    """Grades single-step tasks by what is said: ``score(turn, reply)`` is the verdict on the reply to one turn."""
+
+    def __init__(self, task: Task, agent: World, score: Callable[[int, Reply], Verdict]):
+        self._task = task
+        self.agent = agent
+        self._score = score
+        self._turn = 0
+        self._failure: Verdict | None = None
+
+    @property
+    def shared(self) -> Sequence[object]:
+        return (self._task, self._score)
+
+    def end_turn(self, steps: Sequence[Sequence[str]], replies: Sequence[Reply] = ()) -> TurnGrade:
+        found = self._score(self._turn, replies[-1])
+        if not found.valid and self._failure is None:
+            self._failure = replace(found, turn=self._turn)
+        self._turn += 1
+        return TurnGrade(None if found.valid else found.error_type or "wrong", found.valid, float(found.valid))
+
+    def verdict(self) -> Verdict:
+        return overall(self._failure, self._turn, self._task)
+
+
+def overall(failure: Verdict | None, graded: int, task: Task) -> Verdict:
+    """The verdict on an episode whose first wrong turn is known, after so many graded turns."""
+    if graded < len(task.turns):
+        return Verdict(False, "force_terminated", graded)
+    return Verdict(True) if failure is None else failure

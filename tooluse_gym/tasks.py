@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -23,12 +23,14 @@ class Turn:
     """One user request.
 
     ``steps`` is its ground truth: the calls of each assistant message before the closing reply that hands back; empty
-    where the right answer makes no call. ``reveals`` names the tools that become visible with this turn.
+    where the right answer makes no call. ``reveals`` names the tools that become visible with this turn. ``response``
+    is what the ground truth says when it hands back, where that matters.
     """
 
     messages: tuple[Message, ...]
     steps: Steps = ()
     reveals: tuple[str, ...] = ()
+    response: str | None = None
 
     @property
     def calls(self) -> tuple[Call, ...]:
@@ -38,10 +40,11 @@ class Turn:
 
 @dataclass(frozen=True)
 class Task:
-    """A multi-turn task over named tool sets.
+    """A task of one or several turns over named tool sets.
 
     ``initial_state`` maps a tool set's name to its scenario. ``tools`` names the visible tools (None: all of them);
-    tools that any turn reveals are hidden until then.
+    tools that any turn reveals are hidden until then. ``single_step``: every turn is one assistant message, whose calls
+    are judged and not carried out; a turn has one ground-truth step then, or none.
     """
 
     id: str
@@ -51,11 +54,16 @@ class Task:
     tools: tuple[str, ...] | None = None
     split: str = "train"
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    single_step: bool = False
+
+    def gold_steps_of(self, turn: int) -> int:
+        """Assistant messages in the ground truth of one turn, the closing reply included."""
+        return 1 if self.single_step else len(self.turns[turn].steps) + 1
 
     @property
     def gold_steps(self) -> int:
         """Assistant messages in the ground truth, the closing reply of every turn included."""
-        return sum(len(turn.steps) + 1 for turn in self.turns)
+        return sum(map(self.gold_steps_of, range(len(self.turns))))
 
     def visible(self, turn: int, names: Sequence[str]) -> tuple[str, ...]:
         """Those of ``names`` the agent sees during ``turn``; revealed tools come last, as upstream appends them."""
@@ -83,7 +91,14 @@ def gold_utterances(task: Task) -> list[Utterance]:
 
     Ground truths hold no thoughts; the same few words stand for them, because some formats demand one.
     """
-    return [said for turn in task.turns for said in (*(Utterance(calls, PLAN) for calls in turn.steps), CLOSING)]
+    return [said for turn in task.turns for said in _said(turn, task.single_step)]
+
+
+def _said(turn: Turn, single_step: bool) -> tuple[Utterance, ...]:
+    closing = CLOSING if turn.response is None else replace(CLOSING, response=turn.response)
+    if single_step and turn.steps:
+        return (Utterance(turn.steps[0], PLAN, turn.response),)
+    return (*(Utterance(calls, PLAN) for calls in turn.steps), closing)
 
 
 class TaskSource(Protocol):
@@ -165,6 +180,7 @@ _TASK = jsonschema.Draft202012Validator(
                         "messages": {"type": "array", "items": _MESSAGE, "minItems": 1},
                         "steps": {"type": "array", "items": {"type": "array", "items": _CALL, "minItems": 1}},
                         "reveals": {"type": "array", "items": {"type": "string"}},
+                        "response": {"type": ["string", "null"]},
                     },
                     "required": ["messages"],
                     "additionalProperties": False,
@@ -175,6 +191,7 @@ _TASK = jsonschema.Draft202012Validator(
             "tools": {"type": ["array", "null"], "items": {"type": "string"}},
             "split": {"type": "string"},
             "metadata": {"type": "object"},
+            "single_step": {"type": "boolean"},
         },
         "required": ["id", "turns", "toolsets"],
         "additionalProperties": False,
@@ -189,11 +206,14 @@ def task_from_json(record: Any, place: str) -> Task:
         TaskError: a field is missing or wrong; the message begins with ``place`` and names the field.
     """
     check(_TASK, record, place)
+    if record.get("single_step") and any(len(turn.get("steps", ())) > 1 for turn in record["turns"]):
+        raise TaskError(f"{place}: field single_step: its turns must have one step, or none")
     turns = tuple(
         Turn(
             messages=tuple(turn["messages"]),
             steps=tuple(tuple(_call_from_json(call) for call in step) for step in turn.get("steps", ())),
             reveals=tuple(turn.get("reveals", ())),
+            response=turn.get("response"),
         )
         for turn in record["turns"]
     )
@@ -206,6 +226,7 @@ def task_from_json(record: Any, place: str) -> Task:
         tools=None if tools is None else tuple(tools),
         split=record.get("split", "train"),
         metadata=record.get("metadata", {}),
+        single_step=record.get("single_step", False),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Literal, NamedTuple
 
 from tooluse_gym.errors import ToolUseError
@@ -42,11 +42,10 @@ class World:
         """
         if call.error is not None:
             return ToolResult(f"Malformed call: {call.error}", "malformed")
-        owner = self._owner.get(call.name)
-        if owner is None or (visible is not None and call.name not in visible):
-            known = ", ".join(self._owner if visible is None else visible)
+        tool = self.tool(call.name)
+        if tool is None or (visible is not None and call.name not in visible):
+            known = ", ".join(self.tools if visible is None else visible)
             return ToolResult(f"Unknown tool '{call.name[:80]}'. Available: {known}.", "unknown_tool")
-        tool = owner.tools[call.name]
         try:
             arguments = self.copy_arguments(call.arguments)
         except ToolUseError as error:
@@ -55,9 +54,18 @@ class World:
         if problem is not None:
             return ToolResult(f"Invalid call: {problem}", "invalid_arguments")
         try:
-            return ToolResult(observation_text(getattr(owner, tool.name)(**arguments)))
+            return ToolResult(observation_text(self.execute_tool(tool, arguments)))
         except Exception as error:  # the boundary: whatever a simulated API raises is data for the agent
             return ToolResult(f"Error during execution: {error}", "exception")
+
+    def tool(self, name: str) -> Tool | None:
+        """The tool of that name, if there is one."""
+        owner = self._owner.get(name)
+        return None if owner is None else owner.tools[name]
+
+    def execute_tool(self, tool: Tool, arguments: dict[str, Any]) -> object:
+        """What the tool returns for arguments that satisfy its schema. May raise what it likes."""
+        return getattr(self._owner[tool.name], tool.name)(**arguments)
 
     def copy_arguments(self, arguments: dict[str, Any]) -> dict[str, Any]:
         """The copy that a tool gets: what it keeps must not be shared with the task's ground truth or a reply.
@@ -94,6 +102,30 @@ class World:
     def state(self) -> dict[str, dict[str, Any]]:
         """Public attributes by tool set name."""
         return self.attributes()
+
+
+class DeclaredWorld(World):
+    """A world of tools that are known by their schemas alone: calls are checked, and nothing is carried out.
+
+    Of tools with the same name the last counts.
+    """
+
+    def __init__(self, tools: Iterable[Tool]):
+        super().__init__({})
+        self._declared = {tool.name: tool for tool in tools}
+
+    @property
+    def tools(self) -> dict[str, Tool]:
+        return dict(self._declared)
+
+    def tool(self, name: str) -> Tool | None:
+        return self._declared.get(name)
+
+    def execute_tool(self, tool: Tool, arguments: dict[str, Any]) -> object:
+        return "The call is well-formed; it is judged, not carried out."
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> DeclaredWorld:
+        return self  # never changes
 
 
 def observation_text(value: object) -> str:

@@ -13,7 +13,7 @@ from tooluse_gym.envs.bfcl.scorer import independent_truth, make_world, make_wor
 from tooluse_gym.envs.bfcl.world import World
 from tooluse_gym.errors import ConfigurationError
 from tooluse_gym.formats import Call, Format
-from tooluse_gym.scoring import Judge
+from tooluse_gym.scoring import Judge, WorldJudge
 from tooluse_gym.tasks import Task, TaskList, TaskSource
 from tooluse_gym.tools import Tool
 from tooluse_gym.world import ToolResult
@@ -92,7 +92,9 @@ class BFCLMultiTurnEnv(ToolUseEnv):
         prepared = self._prepare(task)
         if prepared.truth is None:
             prepared.truth = independent_truth(task)
-        return Judge(task, self.make_world(task), prepared.truth) if prepared.truth else Judge(task, *make_worlds(task))
+        if prepared.truth:
+            return WorldJudge(task, self.make_world(task), prepared.truth)
+        return WorldJudge(task, *make_worlds(task))
 
     def shown_tools(self, task: Task, turn: int, world: BaseWorld) -> tuple[Tool, ...]:
         """Upstream's docs where they are at hand and the task is upstream's, else those of the simulators."""

@@ -14,7 +14,7 @@ from tooluse_gym.envs.bfcl.literal import literal_call
 from tooluse_gym.envs.bfcl.world import World
 from tooluse_gym.errors import ConfigurationError
 from tooluse_gym.formats import Call, get_format
-from tooluse_gym.scoring import GroundTruth, Judge, Verdict, play_ground_truth
+from tooluse_gym.scoring import GroundTruth, Verdict, WorldJudge, play_ground_truth
 from tooluse_gym.tasks import Task
 from tooluse_gym.world import ToolResult
 
@@ -94,7 +94,7 @@ def play_calls(
         return _failure("force_terminated", min(len(calls), len(task.turns))), []
     strict = validation == "strict"
     agent, gold = (make_world(task), make_world(task)) if strict else make_worlds(task)
-    judge = Judge(task, agent, gold, strict)
+    judge = WorldJudge(task, agent, gold, strict)
     results: Played = []
     for turn, steps in enumerate(calls):
         visible = task.visible(turn, tuple(agent.tools))

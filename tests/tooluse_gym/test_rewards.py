@@ -9,18 +9,21 @@ from tooluse_gym import rewards
 from tooluse_gym.env import ToolUseEnv
 from tooluse_gym.errors import ConfigurationError
 from tooluse_gym.formats import Call, Reply, get_format
+from tooluse_gym.messages import user
 from tooluse_gym.rewards import DENSE, OFFICIAL, Rubric, StepOutcome, get_rubric
 from tooluse_gym.scoring import TurnGrade, Verdict
+from tooluse_gym.tasks import Task, Turn
 from tooluse_gym.world import ToolResult
 
 GOOD, BAD = Reply("x", ()), Reply("x", (), error="stray text")
 RAN, RAISED, REFUSED = ToolResult("ok"), ToolResult("oh", "exception"), ToolResult("no", "invalid_arguments")
 RIGHT = TurnGrade(None, True, 1.0)
 WRONG = TurnGrade("instance_state_mismatch", False, 0.5)
+TASK = Task("t", (Turn((user("one"),), ((Call("f"),),)), Turn((user("two"),), ((Call("f"),),))), ("Store",))
 
 
 def outcome(**changes: Any) -> StepOutcome:
-    values: dict[str, Any] = {"replies": (GOOD,), "results": (), "gold_steps": 2, "turn": 0, "turns": 2}
+    values: dict[str, Any] = {"task": TASK, "turn": 0, "replies": (GOOD,), "results": ()}
     return StepOutcome(**{**values, **changes})
 
 
@@ -51,7 +54,7 @@ def test_terms(term: str, changes: dict[str, Any], value: float) -> None:
 
 
 def test_a_rubric_names_and_weighs_its_terms() -> None:
-    rubric = Rubric({"a": (2.0, lambda outcome: outcome.turns), "b": (-0.5, lambda outcome: 1.0)})
+    rubric = Rubric({"a": (2.0, lambda outcome: len(outcome.task.turns)), "b": (-0.5, lambda outcome: 1.0)})
     assert rubric(outcome()) == (3.5, {"a": 4.0, "b": -0.5})
     assert rubric.zeros() == {"a": 0.0, "b": 0.0}
 
@@ -70,7 +73,9 @@ def test_a_faultless_episode_earns_one(house: Callable[..., ToolUseEnv]) -> None
 
 
 def _step(text: str, gold: tuple[Call, ...], update: int = 1) -> StepOutcome:
-    return outcome(replies=(GOOD, get_format("toolrl").parse(text)), gold=gold, update=update)
+    said = Turn((user("one"),), ((Call("before"),), gold) if gold else ((Call("before"),),))
+    replies = (GOOD, get_format("toolrl").parse(text))
+    return outcome(task=Task("t", (said,), ("Store",)), replies=replies, update=update)
 
 
 WANTED = (Call("f", {"a": "1", "b": "2"}),)

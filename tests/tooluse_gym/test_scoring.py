@@ -8,7 +8,7 @@ import pytest
 
 from tooluse_gym.formats import Call
 from tooluse_gym.messages import user
-from tooluse_gym.scoring import ErrorType, Judge, TurnGrade, Verdict
+from tooluse_gym.scoring import ErrorType, TurnGrade, Verdict, WorldJudge
 from tooluse_gym.tasks import Task, Turn
 from tooluse_gym.tools import ToolSet
 from tooluse_gym.world import World
@@ -52,7 +52,7 @@ def grades(gold: list[list[Call]], said: list[Said], strict: bool = False) -> tu
     """Play ``said`` turn by turn against ``gold`` (the calls of each turn)."""
     turns = tuple(Turn((user("?"),), tuple((call,) for call in calls)) for calls in gold)
     agent, other = World({"Store": Store()}), World({"Store": Store()})
-    judge = Judge(Task("t", turns, ("Store",)), agent, other, strict)
+    judge = WorldJudge(Task("t", turns, ("Store",)), agent, other, strict)
     found = [judge.end_turn([[agent.call(call).text for call in step] for step in steps]) for steps in said]
     return found, judge.verdict()
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from tooluse_gym.scoring import Judge
+from tooluse_gym.scoring import WorldJudge
 from tooluse_gym.tasks import Task
 from tooluse_gym.world import ToolResult, World
 
@@ -40,7 +40,7 @@ def every_call_counts(task: Task, make_world: Callable[[], World]) -> bool:
 
 def _passes(task: Task, make_world: Callable[[], World], left_out: tuple[int, int] | None = None) -> bool:
     """Whether the scorer accepts the ground truth without the call at ``left_out`` (turn, place in the turn)."""
-    judge = Judge(task, make_world(), make_world(), strict=True)
+    judge = WorldJudge(task, make_world(), make_world(), strict=True)
     for number, turn in enumerate(task.turns):
         kept = [call for place, call in enumerate(turn.calls) if (number, place) != left_out]
         if judge.end_turn([[judge.agent.call(call).text] for call in kept]).error_type is not None:

@@ -22,7 +22,7 @@ from tooluse_gym.envs.bfcl.starter.tasks import pair_split
 from tooluse_gym.envs.bfcl.world import World
 from tooluse_gym.errors import ConfigurationError
 from tooluse_gym.formats import Call
-from tooluse_gym.scoring import Judge
+from tooluse_gym.scoring import WorldJudge
 from tooluse_gym.tasks import Task, task_from_json, task_to_json
 
 ODD_WORDS = Lexicon(
@@ -69,7 +69,7 @@ def make_world(task: Task) -> World:
 
 def first_failure(task: Task, left_out: tuple[int, int] | None = None) -> tuple[int, str] | None:
     """Turn and error type where the ground truth, without the call at ``left_out``, first fails; None if it passes."""
-    judge = Judge(task, make_world(task), make_world(task), strict=True)
+    judge = WorldJudge(task, make_world(task), make_world(task), strict=True)
     failures = []
     for number, turn in enumerate(task.turns):
         kept = [call for place, call in enumerate(turn.calls) if (number, place) != left_out]
@@ -124,7 +124,7 @@ def test_doing_nothing_fails_every_turn() -> None:
     tasks, rng = StarterTasks(turns=3), np.random.default_rng(1)
     for _ in range(50):
         task = tasks.sample(rng, "train")
-        judge = Judge(task, make_world(task), make_world(task))
+        judge = WorldJudge(task, make_world(task), make_world(task))
         assert [judge.end_turn([]).error_type for _ in task.turns] == ["empty_turn_model_response"] * 3
 
 
