@@ -1,0 +1,1 @@
+"""API-Bank: dialogues over simulated APIs, at three levels of difficulty."""
