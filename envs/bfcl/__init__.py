@@ -1,6 +1,6 @@
 """BFCL's multi-turn function-calling tasks: the environment, and the scoring interface.
 
-``load_tasks``, ``score_calls``, ``score_replies`` and ``World`` load when first used; importing this package is cheap.
+The public names load when first used; importing this package is cheap.
 """
 
 from __future__ import annotations
@@ -13,16 +13,27 @@ import gymnasium
 if TYPE_CHECKING:
     from tooluse_gym.envs.bfcl.data import load_tasks
     from tooluse_gym.envs.bfcl.scorer import score_calls, score_replies
+    from tooluse_gym.envs.bfcl.scores import aggregate_scores, format_sensitivity
     from tooluse_gym.envs.bfcl.world import World
     from tooluse_gym.scoring import Verdict
 
-__all__ = ["Verdict", "World", "load_tasks", "score_calls", "score_replies"]
+__all__ = [
+    "Verdict",
+    "World",
+    "aggregate_scores",
+    "format_sensitivity",
+    "load_tasks",
+    "score_calls",
+    "score_replies",
+]
 
 gymnasium.register(id="BFCLMultiTurn-v0", entry_point="tooluse_gym.envs.bfcl.env:BFCLMultiTurnEnv")
 
 _HOMES = {
     "Verdict": "tooluse_gym.scoring",
     "World": "tooluse_gym.envs.bfcl.world",
+    "aggregate_scores": "tooluse_gym.envs.bfcl.scores",
+    "format_sensitivity": "tooluse_gym.envs.bfcl.scores",
     "load_tasks": "tooluse_gym.envs.bfcl.data",
     "score_calls": "tooluse_gym.envs.bfcl.scorer",
     "score_replies": "tooluse_gym.envs.bfcl.scorer",
