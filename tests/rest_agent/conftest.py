@@ -7,7 +7,11 @@ opens ``<think>``, ``own`` is what the quickstart makes.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -187,3 +191,73 @@ def process_group() -> Iterator[torch.device]:
         patch.setenv("MASTER_PORT", "0")
         yield engine.start_process_group()
         torch.distributed.destroy_process_group()
+
+
+@pytest.fixture(scope="session")
+def free_port() -> Callable[[], int]:
+    """A port that nobody listens on."""
+
+    def find() -> int:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port: int = free.getsockname()[1]
+            return port
+
+    return find
+
+
+@pytest.fixture(scope="session")
+def start() -> Callable[..., subprocess.Popen[str]]:
+    """Starts Python with these arguments in the project's root, apart from the test's own process group.
+
+    All it prints is one stream. It leads a group of processes, which can be sent signals as a terminal sends them.
+    """
+    root = Path(__file__).parents[2]
+    own = {"RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"}
+    apart = {name: value for name, value in os.environ.items() if name not in own} | {"PYTHONPATH": str(root)}
+
+    def begin(*arguments: object, **variables: object) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, *map(str, arguments)],
+            cwd=root,
+            env=apart | {name: str(value) for name, value in variables.items()},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+    return begin
+
+
+@pytest.fixture(scope="session")
+def launch(
+    start: Callable[..., subprocess.Popen[str]], free_port: Callable[[], int]
+) -> Callable[..., subprocess.Popen[str]]:
+    """Starts a script on two ranks under DeepSpeed's launcher."""
+
+    def begin(*arguments: object) -> subprocess.Popen[str]:
+        launcher = ("-m", "deepspeed.launcher.runner", "--num_accelerators", 2, "--master_port", free_port())
+        return start(*launcher, *arguments)
+
+    return begin
+
+
+@pytest.fixture(scope="session")
+def play_ranks(start: Callable[..., subprocess.Popen[str]], free_port: Callable[[], int]) -> Callable[..., None]:
+    """Runs Python with these arguments as two ranks of one process group, to a good end."""
+
+    def play(*arguments: object) -> None:
+        common = {
+            "WORLD_SIZE": 2,
+            "LOCAL_WORLD_SIZE": 2,
+            "MASTER_ADDR": "127.0.0.1",
+            "MASTER_PORT": free_port(),
+            "OMP_NUM_THREADS": 1,
+        }
+        ranks = [start(*arguments, **common, RANK=rank, LOCAL_RANK=rank) for rank in range(2)]
+        for process in ranks:
+            printed, _ = process.communicate(timeout=180)
+            assert process.returncode == 0, printed
+
+    return play

@@ -6,10 +6,9 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
-import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,7 @@ from tooluse_gym import trajectory
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
 DATA = Path(os.environ.get("TOOLUSE_TEST_DATA", ROOT / "../shared/data")).resolve() / "bfcl"
+Start = Callable[..., subprocess.Popen[str]]
 OPTIONS = {"max_steps_per_turn": 2, "starter": {"turns": 1, "tools_shown": 1, "requests": ["post"]}}
 TINY: dict[str, Any] = {
     "environment": {"options": OPTIONS},
@@ -43,32 +43,6 @@ def _config(folder: Path, model: Path) -> Path:
     path = folder / "config.yaml"
     path.write_text(yaml.safe_dump(tree))
     return path
-
-
-def _environment() -> dict[str, str]:
-    own = {"RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"}  # of the test's own process group
-    return {name: value for name, value in os.environ.items() if name not in own} | {"PYTHONPATH": str(ROOT)}
-
-
-def _start(*command: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, *command],
-        cwd=ROOT,
-        env=_environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-
-
-def _launch(*arguments: str) -> subprocess.Popen[str]:
-    """Under DeepSpeed's launcher, on two ranks."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    launcher = ("-m", "deepspeed.launcher.runner", "--num_accelerators", "2", "--master_port", str(port))
-    return _start(*launcher, "train_agent.py", *arguments)
 
 
 def _wait_for_updates(process: subprocess.Popen[str], runs: Path, count: int) -> Path:
@@ -104,9 +78,9 @@ def uninterrupted(folders: dict[str, Path], process_group: Any, tmp_path_factory
 
 
 def test_sigterm_saves_and_the_resumed_run_is_the_same(
-    folders: dict[str, Path], uninterrupted: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    start: Start, folders: dict[str, Path], uninterrupted: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    process = _start("train_agent.py", "--config", str(_config(tmp_path, folders["own"])))
+    process = start("train_agent.py", "--config", str(_config(tmp_path, folders["own"])))
     run = _wait_for_updates(process, tmp_path / "runs", 3)
     process.send_signal(signal.SIGTERM)
     printed, _ = process.communicate(timeout=60)
@@ -126,8 +100,10 @@ def test_sigterm_saves_and_the_resumed_run_is_the_same(
     assert list(read_results(run).stages) == ["start", "sft", "rl"]
 
 
-def test_two_ranks_make_the_updates_of_one(folders: dict[str, Path], uninterrupted: Path, tmp_path: Path) -> None:
-    process = _launch("--config", str(_config(tmp_path, folders["own"])))
+def test_two_ranks_make_the_updates_of_one(
+    launch: Start, folders: dict[str, Path], uninterrupted: Path, tmp_path: Path
+) -> None:
+    process = launch("train_agent.py", "--config", str(_config(tmp_path, folders["own"])))
     printed, _ = process.communicate(timeout=180)
     assert process.returncode == 0, printed
     (run,) = (tmp_path / "runs").iterdir()
@@ -141,11 +117,12 @@ def test_two_ranks_make_the_updates_of_one(folders: dict[str, Path], uninterrupt
 
 @pytest.mark.slow
 def test_ctrl_c_under_the_launcher_saves_on_two_ranks_at_stage_3(
-    folders: dict[str, Path], uninterrupted: Path, tmp_path: Path
+    launch: Start, folders: dict[str, Path], uninterrupted: Path, tmp_path: Path
 ) -> None:
     settings = tmp_path / "zero3.json"
     settings.write_text(json.dumps({"zero_optimization": {"stage": 3}}))
-    process = _launch("--config", str(_config(tmp_path, folders["own"])), "--deepspeed_config", str(settings))
+    config = _config(tmp_path, folders["own"])
+    process = launch("train_agent.py", "--config", config, "--deepspeed_config", settings)
     run = _wait_for_updates(process, tmp_path / "runs", 3)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does
     printed, _ = process.communicate(timeout=90)
@@ -154,7 +131,7 @@ def test_ctrl_c_under_the_launcher_saves_on_two_ranks_at_stage_3(
     assert f"continue with: deepspeed train_agent.py --resume {run}" in printed
     assert [path.name for path in _checkpoints(run)] == [f"step-{done:06d}"]
 
-    process = _launch("--resume", str(run))
+    process = launch("train_agent.py", "--resume", str(run))
     printed, _ = process.communicate(timeout=180)
     assert process.returncode == 0, printed
     assert _losses(run) == pytest.approx(_losses(uninterrupted), rel=2e-3)
@@ -163,7 +140,7 @@ def test_ctrl_c_under_the_launcher_saves_on_two_ranks_at_stage_3(
 
 @pytest.mark.slow
 def test_adapters_of_two_ranks_at_stage_3_go_on_on_one(
-    folders: dict[str, Path], process_group: Any, tmp_path: Path
+    launch: Start, folders: dict[str, Path], process_group: Any, tmp_path: Path
 ) -> None:
     settings = tmp_path / "zero3.json"
     settings.write_text(json.dumps({"zero_optimization": {"stage": 3}}))
@@ -175,7 +152,7 @@ def test_adapters_of_two_ranks_at_stage_3_go_on_on_one(
         if ranks == 1:
             assert cli.main(command) == 0
         else:
-            process = _launch(*command)
+            process = launch("train_agent.py", *command)
             printed, _ = process.communicate(timeout=180)
             assert process.returncode == 0, printed
         runs += (tmp_path / str(ranks) / "runs").iterdir()

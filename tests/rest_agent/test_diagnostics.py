@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import socket
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -282,29 +278,12 @@ pathlib.Path(sys.argv[3]).with_suffix(f".{rank}").write_text(json.dumps(values))
 
 
 def test_two_ranks_at_stage_3_measure_what_one_does(
-    folders: Any, players: Any, process_group: Any, tmp_path: Path
+    play_ranks: Any, folders: Any, players: Any, process_group: Any, tmp_path: Path
 ) -> None:
     probe = _probe(players["qwen"].model)
     probe.before(_batch())
     expected = probe.after()
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    command = [sys.executable, "-c", _RANK, __file__, str(folders["qwen"]), str(tmp_path / "values")]
-    place = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "OMP_NUM_THREADS": "1"}
-    ranks = [
-        subprocess.Popen(
-            command,
-            env={**os.environ, **place, "RANK": str(rank), "LOCAL_RANK": str(rank)},
-            stderr=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            text=True,
-        )
-        for rank in range(2)
-    ]
-    for process in ranks:
-        _, errors = process.communicate(timeout=120)
-        assert process.returncode == 0, errors
+    play_ranks("-c", _RANK, __file__, folders["qwen"], tmp_path / "values")
     for rank in range(2):
         values = json.loads((tmp_path / f"values.{rank}").read_text())
         del values["seconds_diagnostics"]

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
-import os
-import socket
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +18,6 @@ from rest_agent.batch import Batch, Rollout, collate, idle, micro_batches, pad
 from rest_agent.config import Config, LoRAConfig, OptimizerConfig
 from rest_agent.logits import score_tokens
 
-ROOT = Path(__file__).parents[2]
 STAGES = (0, 1, 2, 3)
 CASES = ((0, 60), (1, 1), (1, 60), (1, 100_000), (2, 60), (3, 60))
 """ZeRO stage, and tokens of a micro-batch: of one row, of a few, of all."""
@@ -112,25 +108,12 @@ def _skip(folder: Path) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def two_ranks(folders: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+def two_ranks(
+    play_ranks: Callable[..., None], folders: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
+) -> list[dict[str, Any]]:
     """What each of two ranks found."""
     out = tmp_path_factory.mktemp("ranks")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    common = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    processes = [
-        subprocess.Popen(
-            [sys.executable, __file__, str(folders["qwen"]), str(out)],
-            env={**os.environ, **common, "RANK": str(rank), "LOCAL_RANK": str(rank), "PYTHONPATH": str(ROOT)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        for rank in range(2)
-    ]
-    printed = [process.communicate(timeout=300)[0] for process in processes]
-    assert [process.returncode for process in processes] == [0, 0], "\n".join(printed)
+    play_ranks(__file__, folders["qwen"], out)
     return [torch.load(out / f"{rank}.pt") for rank in range(2)]
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import threading
@@ -109,11 +108,11 @@ def learned(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Arena, Any,
 
 
 @pytest.fixture(scope="module")
-def transformers_serve(learned: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def transformers_serve(
+    learned: Any, free_port: Callable[[], int], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
     """The address of ``transformers serve`` with that model."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     run = "from transformers.cli.transformers import main; main()"
     options = ["serve", str(learned[0]), "--port", str(port), "--host", "127.0.0.1", "--device", "cpu"]
     log = tmp_path_factory.mktemp("server") / "log"

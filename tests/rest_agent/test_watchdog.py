@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +21,10 @@ from rest_agent.watchdog import Watchdog
 ROOT = Path(__file__).parents[2]
 
 
-def _environment() -> dict[str, str]:
-    own = {"RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"}  # of the test's own process group
-    return {name: value for name, value in os.environ.items() if name not in own} | {"PYTHONPATH": str(ROOT)}
-
-
 def _python(code: str, *arguments: object) -> subprocess.CompletedProcess[str]:
     head = "import sys, threading, time\nfrom pathlib import Path\nfrom rest_agent.watchdog import Watchdog, beat\n"
     command = [sys.executable, "-c", head + code, *map(str, arguments)]
-    return subprocess.run(command, env=_environment(), cwd=ROOT, capture_output=True, text=True, timeout=60)
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
 
 
 def test_a_process_without_progress_says_where_its_threads_stand(tmp_path: Path) -> None:
@@ -121,7 +116,9 @@ sys.exit(cli.main())
 """
 
 
-def test_a_rank_that_sleeps_ends_a_run_of_two(folders: dict[str, Path], tmp_path: Path) -> None:
+def test_a_rank_that_sleeps_ends_a_run_of_two(
+    launch: Callable[..., Any], folders: dict[str, Path], tmp_path: Path
+) -> None:
     config: dict[str, Any] = {
         "model": {"path": str(folders["own"])},
         "environment": {"options": {"starter": {"turns": 1, "tools_shown": 1, "requests": ["post"]}}},
@@ -133,19 +130,7 @@ def test_a_rank_that_sleeps_ends_a_run_of_two(folders: dict[str, Path], tmp_path
     path, script, asleep = (tmp_path / name for name in ("config.yaml", "sleepy.py", "asleep"))
     path.write_text(yaml.safe_dump(config))
     script.write_text(SLEEPY)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    launcher = ["-m", "deepspeed.launcher.runner", "--num_accelerators", "2", "--master_port", str(port)]
-    process = subprocess.Popen(
-        [sys.executable, *launcher, str(script), "--config", str(path)],
-        cwd=ROOT,
-        env=_environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
+    process = launch(script, "--config", path)
     try:
         printed, _ = process.communicate(timeout=300)
     finally:

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import socket
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +16,6 @@ from safetensors.torch import load_file
 from rest_agent import cli
 from rest_agent.metrics import read_log
 
-ROOT = Path(__file__).parents[2]
 # Ranks draw samples of their own. At this temperature all of them draw the likeliest tokens.
 CONFIG: dict[str, Any] = {
     "environment": {
@@ -52,20 +48,14 @@ def _arguments(folder: Path, model: Path, stage: int) -> list[str]:
     return ["--config", str(config), "--deepspeed_config", str(settings)]
 
 
-def _play(ranks: int, *arguments: str) -> None:
+def _play(launch: Callable[..., Any], ranks: int, *arguments: str) -> None:
     """The command to its end: in this process, or under DeepSpeed's launcher."""
     if ranks == 1:
         assert cli.main(arguments) == 0
         return
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    own = {"RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"}  # of the test's own process group
-    environment = {name: value for name, value in os.environ.items() if name not in own} | {"PYTHONPATH": str(ROOT)}
-    launcher = ["-m", "deepspeed.launcher.runner", "--num_accelerators", str(ranks), "--master_port", str(port)]
-    command = [sys.executable, *launcher, "train_agent.py", *arguments]
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=400)
-    assert done.returncode == 0, done.stdout + done.stderr
+    process = launch("train_agent.py", *arguments)
+    printed, _ = process.communicate(timeout=400)
+    assert process.returncode == 0, printed
 
 
 @pytest.mark.parametrize(
@@ -73,13 +63,19 @@ def _play(ranks: int, *arguments: str) -> None:
     [(2, 1, 2), pytest.param(1, 2, 3, marks=pytest.mark.slow), pytest.param(2, 1, 1, marks=pytest.mark.slow)],
 )
 def test_a_run_goes_on_with_another_number_of_ranks(
-    before: int, after: int, stage: int, folders: dict[str, Path], process_group: Any, tmp_path: Path
+    before: int,
+    after: int,
+    stage: int,
+    launch: Callable[..., Any],
+    folders: dict[str, Path],
+    process_group: Any,
+    tmp_path: Path,
 ) -> None:
-    _play(before, *_arguments(tmp_path, folders["own"], stage))
+    _play(launch, before, *_arguments(tmp_path, folders["own"], stage))
     (run,) = (tmp_path / "runs").iterdir()
     resumed = tmp_path / "resumed"
     shutil.copytree(run, resumed)
-    _play(after, "--resume", str(resumed / "checkpoints" / "step-000003"))  # after the first update of PPO
+    _play(launch, after, "--resume", str(resumed / "checkpoints" / "step-000003"))  # after the first update of PPO
     assert json.loads((_last(resumed) / "state.json").read_text())["ranks"] == after
     expected, found = ({(one.stage, one.update): one.values for one in read_log(folder)} for folder in (run, resumed))
     for key in (("rl", 1), ("rl", 2)):
