@@ -27,6 +27,7 @@ from tooluse_gym.envs.bfcl.docs import Documented, load_docs
 from tooluse_gym.envs.bfcl.env import BFCLMultiTurnEnv
 from tooluse_gym.envs.bfcl.prompting import Prompting, load_prompting
 from tooluse_gym.envs.bfcl.scorer import PREFIX, Played, make_world, play_calls, play_replies
+from tooluse_gym.envs.bfcl.single_turn import documented
 from tooluse_gym.envs.bfcl.world import World
 from tooluse_gym.errors import DataNotFoundError
 from tooluse_gym.formats.json_calls import JsonError
@@ -143,6 +144,8 @@ def system_prompts(records: Iterable[Record], tasks: Tasks, folder: Path, prompt
 
 
 def _docs(task: Task, folder: Path) -> list[Documented]:
+    if task.single_step:
+        return list(documented(task))
     docs = load_docs(folder, task.toolsets, tuple(name for turn in task.turns for name in turn.reveals))
     return [docs[name] for name in task.visible(0, tuple(docs))]
 

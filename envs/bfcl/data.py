@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -14,14 +14,14 @@ from tooluse_gym.envs.bfcl.literal import literal_call
 from tooluse_gym.envs.bfcl.release import (
     FILES,
     FIXTURES,
-    GET,
     LONG_CONTEXT,
     RELEASE,
+    answers_of,
     demand,
     demand_release,
     fetch,
     literals,
-    read_records,
+    read_answered,
     read_text,
     source,
     where,
@@ -54,26 +54,26 @@ MOST_STEPS = 20
 REVEAL = "I have updated some more functions you can choose from. What about now?"
 """What upstream's user says when held-out functions appear; the question file leaves that turn empty."""
 
+QUESTION_TURNS = {
+    "type": "array",
+    "minItems": 1,
+    "items": {
+        "type": "array",
+        "items": {
+            "type": "object",
+            "properties": {"role": {"enum": ["system", "user", "assistant"]}, "content": {"type": "string"}},
+            "required": ["role", "content"],
+        },
+    },
+}
+"""The form of a question: the messages of every turn."""
+
 _QUESTION = jsonschema.Draft202012Validator(
     {
         "type": "object",
         "properties": {
             "id": {"type": "string", "minLength": 1},
-            "question": {
-                "type": "array",
-                "minItems": 1,
-                "items": {
-                    "type": "array",
-                    "items": {
-                        "type": "object",
-                        "properties": {
-                            "role": {"enum": ["system", "user", "assistant"]},
-                            "content": {"type": "string"},
-                        },
-                        "required": ["role", "content"],
-                    },
-                },
-            },
+            "question": QUESTION_TURNS,
             "initial_config": {"type": "object", "additionalProperties": {"type": "object"}},
             "involved_classes": {"type": "array", "items": {"enum": list(SIMULATORS)}, "minItems": 1},
             "missed_function": {
@@ -109,8 +109,9 @@ def load_tasks(category: str, data_dir: str | Path | None = None) -> dict[str, T
     """
     name, folder = _category(category), where(data_dir)
     tasks = read_tasks(folder, name)
-    for path in _files(folder, name):
-        demand_release(path, FILES[f"data/{path.relative_to(folder).as_posix()}"])
+    path = _questions(folder, name)
+    for file in (path, answers_of(path)):
+        demand_release(file, FILES[f"data/{file.relative_to(folder).as_posix()}"])
     return tasks
 
 
@@ -120,9 +121,10 @@ def read_tasks(folder: Path, category: str) -> dict[str, Task]:
     metadata: dict[str, Any] = {"category": category, "long_context": long_context}
     if long_context:
         metadata["payload"] = load_payload(folder)
+    entries = read_answered(_questions(folder, category), _QUESTION, _ANSWER)
     return {
         question["id"]: _task(question, answer, question_place, answer_place, metadata)
-        for question_place, question, answer_place, answer in _entries(folder, category)
+        for question_place, question, answer_place, answer in entries
     }
 
 
@@ -133,29 +135,8 @@ def _category(name: str) -> str:
     return short
 
 
-def _files(folder: Path, category: str) -> tuple[Path, Path]:
-    """The questions, and their answers."""
-    name = f"BFCL_v4_multi_turn_{category}.json"
-    return folder / name, folder / "possible_answer" / name
-
-
-def _entries(folder: Path, category: str) -> Iterator[tuple[str, dict[str, Any], str, dict[str, Any]]]:
-    """Every entry with its answer, and the places of both."""
-    path, answer_path = _files(folder, category)
-    questions, answers = list(read_records(path, _QUESTION)), list(read_records(answer_path, _ANSWER))
-    if len(questions) != len(answers):
-        raise TaskError(
-            f"{path}: {len(questions)} entries, but possible_answer/{path.name} has {len(answers)}; "
-            f"'{GET}' gets a complete copy"
-        )
-    seen: set[str] = set()
-    for (place, question), (answer_place, answer) in zip(questions, answers, strict=True):
-        if question["id"] in seen:
-            raise TaskError(f"{place}: field id: {question['id']!r} occurs twice")
-        seen.add(question["id"])
-        if answer["id"] != question["id"]:
-            raise TaskError(f"{answer_place}: field id: {answer['id']!r}, but the question there is {question['id']!r}")
-        yield place, question, answer_place, answer
+def _questions(folder: Path, category: str) -> Path:
+    return folder / f"BFCL_v4_multi_turn_{category}.json"
 
 
 def _task(

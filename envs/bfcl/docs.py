@@ -11,6 +11,7 @@ from typing import Any
 
 import jsonschema
 
+from tooluse_gym.envs.bfcl.languages import Language, as_strings, hint
 from tooluse_gym.envs.bfcl.release import FILES, GET, demand_release, read_records
 from tooluse_gym.envs.bfcl.simulators import SIMULATORS
 from tooluse_gym.errors import TaskError
@@ -29,14 +30,21 @@ DOC_FILES = {
 }
 """The benchmark's classes, and the file in ``FOLDER`` that documents each."""
 
-HINT = " Note that the provided function is in Python 3 syntax."
+HINT = hint("python")
 """What upstream adds to every description, but to those of held-out functions: they have left its list by then."""
 
 _FLOAT = " This is a float type value."
 """What upstream's function-calling mode adds to the description of a number that need not be whole."""
 
-_DOC = jsonschema.Draft202012Validator(
+_TYPES = ("string", "integer", "float", "boolean", "array", "tuple", "dict", "any")
+_FOREIGN_TYPES = (  # of Java and JavaScript; one nested parameter has an empty type
+    *("byte", "short", "long", "double", "char", "String", "Array", "ArrayList", "HashMap"),
+    *("Boolean", "Bigint", ""),
+)
+
+DOC_FORM = jsonschema.Draft202012Validator(
     {
+        "$id": "urn:bfcl:doc",
         "type": "object",
         "properties": {
             "name": {"type": "string"},
@@ -45,7 +53,7 @@ _DOC = jsonschema.Draft202012Validator(
                 "type": "object",
                 "properties": {
                     "type": {"const": "dict"},
-                    "properties": {"type": "object", "additionalProperties": {"$ref": "#/$defs/parameter"}},
+                    "properties": {"type": "object", "additionalProperties": {"$ref": "#/$defs/value"}},
                     "required": {"type": "array", "items": {"type": "string"}},
                 },
                 "required": ["type", "properties", "required"],
@@ -56,20 +64,17 @@ _DOC = jsonschema.Draft202012Validator(
             "value": {
                 "type": "object",
                 "properties": {
-                    "type": {"enum": ["string", "integer", "float", "boolean", "array", "tuple", "dict", "any"]},
-                    "properties": {"type": "object", "additionalProperties": {"$ref": "#/$defs/parameter"}},
+                    "type": {"enum": [*_TYPES, *_FOREIGN_TYPES]},
+                    "description": {"type": "string"},
+                    "properties": {"type": "object", "additionalProperties": {"$ref": "#/$defs/value"}},
                     "items": {"$ref": "#/$defs/value"},
                 },
                 "required": ["type"],
             },
-            "parameter": {
-                "$ref": "#/$defs/value",
-                "properties": {"description": {"type": "string"}},
-                "required": ["description"],
-            },
         },
     }
 )
+"""What the docs of functions look like, of all languages."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +95,8 @@ class Documented(Tool):
     @cached_property
     def _function_calling(self) -> str:
         parameters = {**_shown(self.doc["parameters"]), "type": "object"}
-        return json.dumps({"type": "function", "function": {**self.doc, "parameters": parameters}})
+        function = {**self.doc, "name": underscored(self.doc["name"]), "parameters": parameters}
+        return json.dumps({"type": "function", "function": function})
 
     @cached_property
     def indented(self) -> str:
@@ -98,9 +104,16 @@ class Documented(Tool):
         return json.dumps(self.doc, indent=4)
 
 
-def document(doc: Mapping[str, Any], hinted: bool = True) -> Documented:
-    """The tool that a record of a doc file describes."""
-    description = doc["description"] + HINT * hinted
+def underscored(name: str) -> str:
+    """A function's name in function-calling mode, which knows no dots."""
+    return name.replace(".", "_")
+
+
+def document(doc: Mapping[str, Any], hinted: bool = True, language: Language = "python") -> Documented:
+    """The tool that upstream's doc of a function describes."""
+    if language != "python":
+        doc = as_strings(doc, language)
+    description = doc["description"] + hint(language) * hinted
     parameters = {**json_schema(doc["parameters"]), "additionalProperties": False}
     return Documented(doc["name"], description, parameters, {**doc, "description": description})
 
@@ -128,7 +141,7 @@ def _read_docs(path: Path, class_name: str) -> tuple[dict[str, Documented], dict
     """The tools of a doc file by name, without and with the hint."""
     functions = SIMULATORS[class_name].tools
     docs: dict[str, dict[str, Any]] = {}
-    for place, doc in read_records(path, _DOC):
+    for place, doc in read_records(path, DOC_FORM):
         if doc["name"] in docs:
             raise TaskError(f"{place}: field name: {doc['name']!r} occurs twice")
         if doc["name"] not in functions:
@@ -145,19 +158,27 @@ _JSON_TYPES = {"dict": "object", "float": "number", "tuple": "array", "any": Non
 
 
 def json_schema(doc: Mapping[str, Any]) -> dict[str, Any]:
-    """A parameter doc in upstream's types as a JSON Schema. A default written as the text "None" becomes null."""
+    """A parameter doc in upstream's types as a JSON Schema.
+
+    What defaults to null, also written as the text "None", may be null. The enum of an array is that of its items.
+    """
+    nullable = "default" in doc and doc["default"] in (None, "None")
+    of_items = doc.get("type") in ("array", "tuple")
     schema: dict[str, Any] = {}
     for key, value in doc.items():
         if key == "type":
             kind = _JSON_TYPES.get(value, value)
             if kind is not None:
-                schema["type"] = [kind, "null"] if doc.get("default") == "None" else kind
+                schema["type"] = [kind, "null"] if nullable else kind
         elif key == "properties":
             schema[key] = {name: json_schema(part) for name, part in value.items()}
         elif key == "items":
-            schema[key] = json_schema(value)
+            schema[key] = {**json_schema(value), **({"enum": doc["enum"]} if of_items and "enum" in doc else {})}
+        elif key == "enum":
+            if not of_items:
+                schema[key] = [*value, None] if nullable else value
         else:
-            schema[key] = None if key == "default" and value == "None" else value
+            schema[key] = None if key == "default" and nullable else value
     return schema
 
 
@@ -168,7 +189,7 @@ def _shown(doc: Mapping[str, Any], item: bool = False) -> dict[str, Any]:
     """A parameter doc as upstream's function-calling mode shows it; array items keep their other words."""
     shown = {**doc, "type": _SHOWN_TYPES.get(doc["type"], doc["type"])}
     if doc["type"] == "float" and not item:
-        shown |= {"format": "float", "description": doc["description"] + _FLOAT}
+        shown |= {"format": "float", "description": doc.get("description", "") + _FLOAT}
     if "properties" in doc:
         shown["properties"] = {name: _shown(part) for name, part in doc["properties"].items()}
     elif "items" in doc:

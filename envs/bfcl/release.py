@@ -43,6 +43,30 @@ FILES = {
     "data/possible_answer/BFCL_v4_multi_turn_miss_func.json": "b5925585feefc319",
     "data/possible_answer/BFCL_v4_multi_turn_miss_param.json": "1b2953a119d89df6",
     "data/possible_answer/BFCL_v4_multi_turn_long_context.json": "a47068b545999fa5",
+    "data/BFCL_v4_simple_python.json": "82dd63ba502eb252",
+    "data/BFCL_v4_simple_java.json": "13d2303a125b0875",
+    "data/BFCL_v4_simple_javascript.json": "329e67fedf79a624",
+    "data/BFCL_v4_multiple.json": "aef168155ebd74b7",
+    "data/BFCL_v4_parallel.json": "19f51a82eff42e5d",
+    "data/BFCL_v4_parallel_multiple.json": "8863ea8433239f55",
+    "data/BFCL_v4_irrelevance.json": "2b6ed4c2e992cdcf",
+    "data/BFCL_v4_live_simple.json": "1af2ac87dca47556",
+    "data/BFCL_v4_live_multiple.json": "fd8ccfad4d911420",
+    "data/BFCL_v4_live_parallel.json": "6c26e9fdc3350cf5",
+    "data/BFCL_v4_live_parallel_multiple.json": "21d4b9319c1faac4",
+    "data/BFCL_v4_live_irrelevance.json": "7c9069681bc09ec1",
+    "data/BFCL_v4_live_relevance.json": "926bde56aa65a182",
+    "data/BFCL_v4_format_sensitivity.json": "1e7ebd0ec441198d",
+    "data/possible_answer/BFCL_v4_simple_python.json": "90cd5bc653690ee8",
+    "data/possible_answer/BFCL_v4_simple_java.json": "78f25616084044fa",
+    "data/possible_answer/BFCL_v4_simple_javascript.json": "e2f9f2e51d88e0c8",
+    "data/possible_answer/BFCL_v4_multiple.json": "244e00ce9395df94",
+    "data/possible_answer/BFCL_v4_parallel.json": "8a6aa19c1adddc6a",
+    "data/possible_answer/BFCL_v4_parallel_multiple.json": "5ebf24f458c1f163",
+    "data/possible_answer/BFCL_v4_live_simple.json": "b269a804ccc6f243",
+    "data/possible_answer/BFCL_v4_live_multiple.json": "97e90d59c5bd76c5",
+    "data/possible_answer/BFCL_v4_live_parallel.json": "8a9f189ff0e832eb",
+    "data/possible_answer/BFCL_v4_live_parallel_multiple.json": "f5b5f360556c5feb",
     "data/multi_turn_func_doc/gorilla_file_system.json": "7dcdd0965f6cf1f9",
     "data/multi_turn_func_doc/math_api.json": "0b96902eed3253b2",
     "data/multi_turn_func_doc/message_api.json": "6da8b52b5b0a1b94",
@@ -54,19 +78,19 @@ FILES = {
     PROMPTS: "a884a3aa7d55e086",
     LONG_CONTEXT: "5c9a5710115609c7",
 }
-"""What is unpacked, by path inside the package, and the :func:`digest` of its text."""
+"""What is unpacked, by path inside the package, and the :func:`digest` of its text. Only what is asked for is read."""
 
 
 def where(data_dir: str | Path | None = None) -> Path:
     """The data folder: ``data_dir``, else ``$TOOLUSE_BFCL_DATA``, else what :func:`fetch` unpacked.
 
     Raises:
-        DataNotFoundError: there is none, or it holds no multi-turn file.
+        DataNotFoundError: there is none, or it holds none of the benchmark's files.
     """
     named = data_dir or os.environ.get(FOLDER_VARIABLE)
     root = Path(named) if named else _unpacked(None)
     for folder in (root, root / "bfcl_eval" / "data", root / "data"):
-        if any(folder.glob("BFCL_v4_multi_turn_*.json")):
+        if any(folder.glob("BFCL_v4_*.json")):
             return folder
     if named:
         said = "data_dir" if data_dir else FOLDER_VARIABLE
@@ -80,7 +104,7 @@ def _what_is_wrong(root: Path) -> str:
     if not root.is_dir():
         return "is not a folder"
     others = sorted(path.name for path in root.glob("BFCL_*.json"))
-    return "has no file BFCL_v4_multi_turn_*.json" + (f", but {others[0]}" if others else "")
+    return "has no file BFCL_v4_*.json" + (f", but {others[0]}" if others else "")
 
 
 # Getting them
@@ -186,8 +210,8 @@ def read_text(path: Path) -> str:
         raise TaskError(f"{path}:{line}: not UTF-8 ({error.reason}); '{GET}' gets an intact copy") from error
 
 
-def read_records(path: Path, validator: jsonschema.Draft202012Validator) -> Iterator[tuple[str, dict[str, Any]]]:
-    """``("file:line", record)`` of every line of a JSON Lines file.
+def read_records(path: Path, validator: jsonschema.Draft202012Validator | None) -> Iterator[tuple[str, dict[str, Any]]]:
+    """``("file:line", record)`` of every line of a JSON Lines file; without a validator, records may be anything.
 
     Raises:
         DataNotFoundError: there is no such file.
@@ -195,8 +219,43 @@ def read_records(path: Path, validator: jsonschema.Draft202012Validator) -> Iter
     """
     read_text(path)
     for place, record in read_json_lines(path):
-        check(validator, record, place)
+        if validator is not None:
+            check(validator, record, place)
         yield place, record
+
+
+def read_entries(path: Path, validator: jsonschema.Draft202012Validator | None) -> Iterator[tuple[str, dict[str, Any]]]:
+    """As :func:`read_records`, of a file of questions: no ``id`` may occur twice."""
+    seen: set[str] = set()
+    for place, record in read_records(path, validator):
+        if record["id"] in seen:
+            raise TaskError(f"{place}: field id: {record['id']!r} occurs twice")
+        seen.add(record["id"])
+        yield place, record
+
+
+def read_answered(
+    path: Path,
+    question_form: jsonschema.Draft202012Validator | None,
+    answer_form: jsonschema.Draft202012Validator | None,
+) -> Iterator[tuple[str, dict[str, Any], str, dict[str, Any]]]:
+    """Every entry of a file of questions with its answer, and the places of both."""
+    answer_path = answers_of(path)
+    questions, answers = list(read_entries(path, question_form)), list(read_records(answer_path, answer_form))
+    if len(questions) != len(answers):
+        raise TaskError(
+            f"{path}: {len(questions)} entries, but possible_answer/{path.name} has {len(answers)}; "
+            f"'{GET}' gets a complete copy"
+        )
+    for (place, question), (answer_place, answer) in zip(questions, answers, strict=True):
+        if answer["id"] != question["id"]:
+            raise TaskError(f"{answer_place}: field id: {answer['id']!r}, but the question there is {question['id']!r}")
+        yield place, question, answer_place, answer
+
+
+def answers_of(path: Path) -> Path:
+    """The file of answers that belongs to a file of questions."""
+    return path.parent / "possible_answer" / path.name
 
 
 def literals(path: Path, names: Collection[str]) -> dict[str, Any]:

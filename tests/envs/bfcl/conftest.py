@@ -12,6 +12,7 @@ import pytest
 from benchmarks import bfcl_parity
 from tooluse_gym.envs.bfcl import release
 from tooluse_gym.envs.bfcl.data import CATEGORIES, load_tasks
+from tooluse_gym.envs.bfcl.single_turn import SINGLE_TURN, load_single_turn
 from tooluse_gym.errors import DataNotFoundError
 from tooluse_gym.tasks import Task
 
@@ -44,6 +45,12 @@ def bfcl_records(bfcl_data: Path) -> Callable[[str], list[dict[str, Any]]]:
 def bfcl_tasks(bfcl_data: Path) -> dict[str, Task]:
     """All 800 tasks by id."""
     return {name: task for category in CATEGORIES for name, task in load_tasks(category, bfcl_data).items()}
+
+
+@pytest.fixture(scope="session")
+def single_turn_tasks(bfcl_data: Path) -> dict[str, Task]:
+    """All 3,641 single-turn tasks by id."""
+    return {name: task for category in SINGLE_TURN for name, task in load_single_turn(category, bfcl_data).items()}
 
 
 @pytest.fixture(scope="session")

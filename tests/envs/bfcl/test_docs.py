@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import jsonschema
+import pytest
 
 from benchmarks import bfcl_parity
-from tooluse_gym.envs.bfcl.docs import HINT, document, load_docs
+from tooluse_gym.envs.bfcl.docs import HINT, document, json_schema, load_docs
 from tooluse_gym.envs.bfcl.simulators import SIMULATORS
+from tooluse_gym.envs.bfcl.single_turn import documented
 from tooluse_gym.tasks import Task
 
 Records = Callable[[str], list[dict[str, Any]]]
@@ -89,6 +92,31 @@ def test_openai_form_is_upstreams() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("doc", "schema"),
+    [
+        ({"type": "integer", "default": None}, {"type": ["integer", "null"], "default": None}),
+        (
+            {"type": "string", "enum": ["a"], "default": None},
+            {"type": ["string", "null"], "enum": ["a", None], "default": None},
+        ),
+        (
+            {"type": "array", "items": {"type": "string"}, "enum": ["a", "b"]},
+            {"type": "array", "items": {"type": "string", "enum": ["a", "b"]}},
+        ),
+    ],
+    ids=["null by default", "null among others", "enum of items"],
+)
+def test_schemas_say_what_docs_mean(doc: dict[str, Any], schema: dict[str, Any]) -> None:
+    assert json_schema(doc) == schema
+
+
+def test_function_calling_knows_no_dots() -> None:
+    tool = document({**DOC, "name": "shell.file.touch"})
+    assert tool.name == tool.doc["name"] == "shell.file.touch"
+    assert tool.openai()["function"]["name"] == "shell_file_touch"
+
+
 def test_held_out_docs_have_no_hint() -> None:
     for hinted in (False, True):
         tool = document(DOC, hinted)
@@ -139,6 +167,21 @@ def test_official_docs_are_loaded_as_upstream_does(
     cases = list(bfcl_parity.loaded_docs(records, bfcl_tasks, bfcl_data))
     assert len(cases) == 800
     assert bfcl_parity.differing(cases) == []
+
+
+def test_single_turn_docs_are_loaded_as_upstream_does(
+    bfcl_data: Path, single_turn_tasks: dict[str, Task], bfcl_records: Records
+) -> None:
+    records = [record for record in bfcl_records(bfcl_parity.DOCS) if record["id"] in single_turn_tasks]
+    cases = list(bfcl_parity.loaded_docs(records, single_turn_tasks, bfcl_data))
+    assert len(cases) == 3641
+    assert bfcl_parity.differing(cases) == []
+
+
+def test_schemas_are_valid(single_turn_tasks: dict[str, Task]) -> None:
+    schemas = {json.dumps(tool.parameters) for task in single_turn_tasks.values() for tool in documented(task)}
+    for schema in sorted(schemas)[::40]:
+        jsonschema.Draft202012Validator.check_schema(json.loads(schema))
 
 
 def test_what_is_held_out_is_loaded_without_hint(bfcl_data: Path) -> None:

@@ -50,8 +50,8 @@ def test_where_prefers_argument_then_variable_then_cache(nowhere: Path, monkeypa
     ("holds", "message"),
     [
         (None, "is not a folder"),
-        ("notes.txt", r"has no file BFCL_v4_multi_turn_\*.json; leave it unset and run " + GET),
-        ("BFCL_v3_multi_turn_base.json", r"has no file BFCL_v4_multi_turn_\*.json, but BFCL_v3_multi_turn_base.json; "),
+        ("notes.txt", r"has no file BFCL_v4_\*.json; leave it unset and run " + GET),
+        ("BFCL_v3_multi_turn_base.json", r"has no file BFCL_v4_\*.json, but BFCL_v3_multi_turn_base.json; "),
     ],
     ids=["absent", "another folder", "an older release"],
 )
@@ -87,7 +87,7 @@ def wheel(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], Path]:
 
     def download(folder: Path) -> Path:
         with zipfile.ZipFile(folder / "release.whl", "w") as archive:
-            for name in (*FILES, "data/BFCL_v4_simple_java.json", "eval.py", "constants/model_config.py"):
+            for name in (*FILES, "data/BFCL_v4_web_search.json", "eval.py", "constants/model_config.py"):
                 archive.writestr(f"bfcl_eval/{name}", name)
         return folder / "release.whl"
 

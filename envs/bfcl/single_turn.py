@@ -1,0 +1,140 @@
+"""BFCL's single-turn files as tasks: one reply to one question, its calls judged and not carried out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+
+from tooluse_gym.envs.bfcl.accepted import accepted_call, any_call
+from tooluse_gym.envs.bfcl.data import QUESTION_TURNS
+from tooluse_gym.envs.bfcl.docs import DOC_FORM, Documented, document
+from tooluse_gym.envs.bfcl.languages import language_of
+from tooluse_gym.envs.bfcl.release import (
+    FILES,
+    answers_of,
+    demand_release,
+    digest,
+    read_answered,
+    read_entries,
+    read_text,
+    where,
+)
+from tooluse_gym.errors import ConfigurationError, TaskError
+from tooluse_gym.tasks import Task, Turn
+
+UNANSWERED = ("irrelevance", "live_irrelevance", "live_relevance")
+"""Categories that ask only whether anything is called."""
+
+SINGLE_TURN = (
+    *("simple_python", "simple_java", "simple_javascript", "multiple", "parallel", "parallel_multiple", "irrelevance"),
+    *("live_simple", "live_multiple", "live_parallel", "live_parallel_multiple", "live_irrelevance", "live_relevance"),
+)
+
+_QUESTION = jsonschema.Draft202012Validator(
+    {
+        "type": "object",
+        "properties": {
+            "id": {"type": "string", "minLength": 1},
+            "question": {**QUESTION_TURNS, "maxItems": 1},
+            "function": {"type": "array", "items": DOC_FORM.schema},
+        },
+        "required": ["id", "question", "function"],
+    }
+)
+_ANSWER = jsonschema.Draft202012Validator(
+    {
+        "type": "object",
+        "properties": {
+            "id": {"type": "string"},
+            "ground_truth": {
+                "type": "array",
+                "minItems": 1,
+                "items": {
+                    "type": "object",
+                    "minProperties": 1,
+                    "maxProperties": 1,
+                    "additionalProperties": {"type": "object", "additionalProperties": {"type": "array"}},
+                },
+            },
+        },
+        "required": ["id", "ground_truth"],
+    }
+)
+
+
+def load_single_turn(category: str, data_dir: str | Path | None = None) -> dict[str, Task]:
+    """The tasks of a single-turn category by id, in file order.
+
+    ``metadata`` holds ``category``, ``functions`` (upstream's docs as they are in the file), ``possible_answer``
+    (upstream's ground truth, None where the category has none) and, where no call can be right, ``unsatisfiable``: why.
+    The ground truth's calls take one accepted value for each parameter.
+
+    Raises:
+        ConfigurationError: no category has that name.
+        DataNotFoundError: a file is absent, or another release's.
+        TaskError: an entry is malformed; the message names file, line and field.
+    """
+    if category not in SINGLE_TURN:
+        raise ConfigurationError(f"unknown BFCL category {category!r}; choose one of {', '.join(SINGLE_TURN)}")
+    folder = where(data_dir)
+    path = questions(folder, category)
+    files = [path] if category in UNANSWERED else [path, answers_of(path)]
+    known = {file: FILES[f"data/{file.relative_to(folder).as_posix()}"] for file in files}
+    others = [file for file in files if digest(read_text(file)) != known[file]]
+    tasks = read_single_turn(folder, category, checked=bool(others))  # the release's own are in good form
+    for file in others:
+        demand_release(file, known[file])
+    return tasks
+
+
+def read_single_turn(folder: Path, category: str, checked: bool = True) -> dict[str, Task]:
+    """As :func:`load_single_turn`, of any entries in BFCL's form; ``checked`` looks at the form, which takes time."""
+    path = questions(folder, category)
+    question_form, answer_form = (_QUESTION, _ANSWER) if checked else (None, None)
+    if category in UNANSWERED:
+        return {entry["id"]: _unanswered(entry, category) for _, entry in read_entries(path, question_form)}
+    return {
+        question["id"]: _answered(question, answer, category, answer_place)
+        for _, question, answer_place, answer in read_answered(path, question_form, answer_form)
+    }
+
+
+def documented(task: Task) -> tuple[Documented, ...]:
+    """The functions of a single-turn task as tools, in their order."""
+    language = language_of(task.metadata["category"])
+    return tuple(document(doc, language=language) for doc in task.metadata["functions"])
+
+
+def questions(folder: Path, category: str) -> Path:
+    return folder / f"BFCL_v4_{category}.json"
+
+
+def _unanswered(entry: Mapping[str, Any], category: str) -> Task:
+    calls = (any_call(entry["function"][0]),) if category == "live_relevance" else ()
+    return _task(entry, category, calls, None)
+
+
+def _answered(question: Mapping[str, Any], answer: Mapping[str, Any], category: str, answer_place: str) -> Task:
+    docs, language = question["function"], language_of(category)
+    names = {doc["name"] for doc in docs}
+    calls, reasons = [], []
+    for number, expected in enumerate(answer["ground_truth"]):
+        if (name := next(iter(expected))) not in names:
+            raise TaskError(f"{answer_place}: field ground_truth.{number}: the question has no function {name!r}")
+        call, why = accepted_call(expected, docs, language)
+        calls.append(call)
+        reasons += [f"{name}: {why}"] if why else []
+    return _task(question, category, calls, answer["ground_truth"], reasons)
+
+
+def _task(
+    entry: Mapping[str, Any], category: str, calls: Sequence[Any], answer: Any, reasons: Sequence[str] = ()
+) -> Task:
+    metadata = {"category": category, "functions": entry["function"], "possible_answer": answer}
+    if reasons:
+        metadata["unsatisfiable"] = "; ".join(reasons)
+    turn = Turn(tuple(entry["question"][0]), (tuple(calls),) if calls else ())
+    return Task(entry["id"], (turn,), (), split="test", metadata=metadata, single_step=True)
