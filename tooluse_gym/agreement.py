@@ -189,7 +189,7 @@ def _calls(text: str) -> list[Any] | None:
         return None
     try:
         return [json.loads(line) for line in _first_block(text).split("\n")]
-    except (json.JSONDecodeError, RecursionError):
+    except (ValueError, RecursionError):  # an integer that is too long is no JSONDecodeError
         return None
 
 
@@ -211,7 +211,7 @@ def _parts(gold: str) -> tuple[tuple[str, str], ...]:
 
 def _format_toolrl(text: str, gold: str) -> bool:
     parts = _parts(gold)
-    return _PATTERNS[parts].search(text) is not None and _once(text, parts)
+    return _once(text, parts) and _PATTERNS[parts].search(text) is not None  # of unique tags the search is linear
 
 
 def _format_rest(text: str, gold: str) -> bool:

@@ -183,10 +183,13 @@ RUBRICS = {
 }
 
 
-def get_rubric(rubric: str | Mapping[str, Any] | Rubric) -> Rubric:
+def get_rubric(rubric: str | Mapping[str, Any] | Rubric, published: Callable[[Switches], Rubric] = published) -> Rubric:
     """The preset of that name; a rubric object is returned as it is.
 
     ``{"name": "toolrl", "coarse": True}`` is a preset with other switches (:class:`tooluse_gym.agreement.Switches`).
+
+    Args:
+        published: how the published programs' rewards are scored, for an environment that has another way.
 
     Raises:
         ConfigurationError: no preset has that name, or it has no such switch.
@@ -197,11 +200,23 @@ def get_rubric(rubric: str | Mapping[str, Any] | Rubric) -> Rubric:
     name = changes.pop("name", None)
     if name not in RUBRICS:
         raise ConfigurationError(f"unknown rubric {name!r}; choose one of {', '.join(RUBRICS)} or pass a Rubric")
-    if not changes:
-        return RUBRICS[name]
-    known = [switch.name for switch in fields(Switches) if switch.name != "version"] if name in SWITCHES else []
+    if name in SWITCHES:
+        return published(get_switches(name, changes))
+    for switch, on in changes.items():
+        raise ConfigurationError(f"rubric {name!r} takes no switches, got {switch}={on!r}")
+    return RUBRICS[name]
+
+
+def get_switches(name: str, changes: Mapping[str, Any]) -> Switches:
+    """The switches of a published program, ``toolrl`` or ``rest``, with ``changes``.
+
+    Raises:
+        ConfigurationError: there is no such program, or no such switch.
+    """
+    if name not in SWITCHES:
+        raise ConfigurationError(f"unknown preset {name!r}; choose one of {', '.join(SWITCHES)}")
+    known = [switch.name for switch in fields(Switches) if switch.name != "version"]
     for switch, on in changes.items():
         if switch not in known or not isinstance(on, bool):
-            expected = f"true or false for {', '.join(known)}" if known else "no switches"
-            raise ConfigurationError(f"rubric {name!r} takes {expected}, got {switch}={on!r}")
-    return published(replace(SWITCHES[name], **changes))
+            raise ConfigurationError(f"rubric {name!r} takes true or false for {', '.join(known)}, got {switch}={on!r}")
+    return replace(SWITCHES[name], **changes)
