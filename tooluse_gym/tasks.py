@@ -154,6 +154,32 @@ class TaskList:
         return tasks[int(rng.integers(len(tasks)))]
 
 
+class TestTasks(TaskList):
+    """A benchmark's own test data: named task by task, as evaluation does, and sampled only with leave.
+
+    Args:
+        tasks: all of them.
+        data: what they are, in a sentence about sampling from it.
+        allowed: the environment's ``allow_test_data``.
+    """
+
+    __test__ = False  # pytest takes the name for that of a test
+
+    def __init__(self, tasks: Sequence[Task], data: str, allowed: bool):
+        super().__init__(tasks)
+        self._data = data
+        self._allowed = allowed
+
+    def sample(self, rng: np.random.Generator, split: str) -> Task:
+        if not self._allowed:
+            raise ConfigurationError(
+                f"reset() would sample from {self._data}, and whoever trains on it can no longer be measured by it. To "
+                'evaluate, name each task: reset(options={"task_id": …}), ids are in env.unwrapped.tasks. To train on '
+                "it all the same, make the environment with allow_test_data=True"
+            )
+        return super().sample(rng, split)
+
+
 _CALL = {
     "type": "object",
     "properties": {"name": {"type": "string"}, "arguments": {"type": "object"}, "source": {"type": ["string", "null"]}},

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tooluse_gym.env import Observation, ToolUseEnv
+from tooluse_gym.env import ToolUseEnv
 from tooluse_gym.envs.bfcl import data, docs
 from tooluse_gym.envs.bfcl.prompting import load_prompting
 from tooluse_gym.envs.bfcl.scorer import independent_truth, make_world, make_worlds
@@ -14,7 +14,7 @@ from tooluse_gym.envs.bfcl.world import World
 from tooluse_gym.errors import ConfigurationError
 from tooluse_gym.formats import Call, Format
 from tooluse_gym.scoring import Judge, WorldJudge
-from tooluse_gym.tasks import Task, TaskList, TaskSource
+from tooluse_gym.tasks import Task, TaskSource, TestTasks
 from tooluse_gym.tools import Tool
 from tooluse_gym.world import ToolResult
 from tooluse_gym.world import World as BaseWorld
@@ -49,39 +49,12 @@ class BFCLMultiTurnEnv(ToolUseEnv):
         starter: Mapping[str, Any] | None = None,
         **options: Any,
     ):
-        self.dataset = dataset
-        self.allow_test_data = allow_test_data
-        tasks = self._source(data_dir, dict(starter or {}))
+        tasks = _source(dataset, data_dir, allow_test_data, dict(starter or {}))
         folder = None if dataset == "starter" else data.where(data_dir)
         self._documented = folder if folder is not None and (folder / docs.FOLDER).is_dir() else None
         if format == "prompting":
             format = load_prompting(folder or data.where(data_dir))
         super().__init__(tasks, format=format, **options)
-
-    def _source(self, data_dir: str | Path | None, starter: dict[str, Any]) -> TaskSource:
-        if self.dataset == "starter":
-            from tooluse_gym.envs.bfcl.starter import StarterTasks
-
-            return StarterTasks(**starter)
-        if starter:
-            raise ConfigurationError(f"starter options {', '.join(starter)} do not apply to dataset {self.dataset!r}")
-        try:
-            return TaskList(list(data.load_tasks(self.dataset, data_dir).values()))
-        except ConfigurationError:
-            known = ", ".join(("starter", *data.CATEGORIES))
-            raise ConfigurationError(f"unknown dataset {self.dataset!r}; choose one of {known}") from None
-
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[Observation, dict[str, Any]]:
-        sampled = not options or options.get("task_id") is None
-        if sampled and self.dataset != "starter" and not self.allow_test_data:
-            raise ConfigurationError(
-                f"reset() would sample from BFCL's test data ({self.dataset}), and whoever trains on it can no longer "
-                'be measured by it. To evaluate, name each task: reset(options={"task_id": …}), ids are in '
-                "env.unwrapped.tasks. To train on it all the same, make the environment with allow_test_data=True"
-            )
-        return super().reset(seed=seed, options=options)
 
     def make_world(self, task: Task) -> World:
         return make_world(task, "model", {})
@@ -109,3 +82,18 @@ class BFCLMultiTurnEnv(ToolUseEnv):
             assert isinstance(world, World)
             return ToolResult(world.execute_call(call))
         return super().execute(world, call, visible)
+
+
+def _source(dataset: str, data_dir: str | Path | None, allow_test_data: bool, starter: dict[str, Any]) -> TaskSource:
+    if dataset == "starter":
+        from tooluse_gym.envs.bfcl.starter import StarterTasks
+
+        return StarterTasks(**starter)
+    if starter:
+        raise ConfigurationError(f"starter options {', '.join(starter)} do not apply to dataset {dataset!r}")
+    try:
+        tasks = list(data.load_tasks(dataset, data_dir).values())
+    except ConfigurationError:
+        known = ", ".join(("starter", *data.CATEGORIES))
+        raise ConfigurationError(f"unknown dataset {dataset!r}; choose one of {known}") from None
+    return TestTasks(tasks, f"BFCL's test data ({dataset})", allow_test_data)

@@ -15,6 +15,7 @@ from tooluse_gym.tasks import (
     PLAN,
     Task,
     TaskList,
+    TestTasks,
     Turn,
     Utterance,
     gold_utterances,
@@ -114,6 +115,18 @@ def test_load(tmp_path: Path) -> None:
     assert list(tasks) == [FULL, tasks["s"]]
     assert len(tasks) == 2
     assert tasks.splits == ("test", "train")
+
+
+def test_test_data_is_sampled_only_with_leave() -> None:
+    task = Task("0", (Turn((user("hi"),)),), ("X",), split="test")
+    for allowed in (False, True):
+        tasks = TestTasks([task], "the benchmark's questions", allowed)
+        assert tasks["0"] is task
+        if allowed:
+            assert tasks.sample(np.random.default_rng(0), "test") is task
+            continue
+        with pytest.raises(ConfigurationError, match=r"sample from the benchmark's questions.*allow_test_data=True"):
+            tasks.sample(np.random.default_rng(0), "test")
 
 
 def test_task_list_samples_a_split() -> None:
