@@ -3,9 +3,10 @@
     python benchmarks/bfcl_differential.py FOLDER --oracle PYTHON [--cases N] [--seed S] [--classes NAME ...]
 
 FOLDER holds BFCL's data. PYTHON is an interpreter that has bfcl-eval (``pip install --no-deps bfcl-eval==2026.3.23
-mpmath``), by default the one that ``TOOLUSE_BFCL_ORACLE`` names. A case is one simulator, loaded from a scenario of the
-data or from none, and a sequence of calls: valid ones, and ones with odd arguments, malformed ones and broken text.
-Every result and the state at the end must agree to the letter. Exits with 1 if something does not.
+mpmath``, for the memory classes also ``overrides rank_bm25``), by default the one that ``TOOLUSE_BFCL_ORACLE`` names. A
+case is one simulator, loaded from a scenario of the data (of the memory classes: a made-up one) or from none, and a
+sequence of calls: valid ones, and ones with odd arguments, malformed ones and broken text. Every result and the state
+at the end must agree to the letter. Exits with 1 if something does not.
 """
 
 from __future__ import annotations
@@ -94,7 +95,7 @@ class Material:
 
 
 def read_material(folder: Path) -> Material:
-    scenarios: dict[str, dict[str, Any]] = {name: {} for name in SIMULATORS}
+    scenarios: dict[str, dict[str, Any]] = {name: dict(MEMORIES.get(name, {})) for name in SIMULATORS}
     examples: dict[str, list[Any]] = {}
     for category in CATEGORIES:
         name = f"BFCL_v4_multi_turn_{category}.json"
@@ -140,6 +141,40 @@ str|dict|[]|[0]|[1, 2]|['a']|['a', 'b']|[None]|[[]]|[1, 'a']|[True, 1.5]|['']|[{
 _ODD = _ODD_TEXTS.strip().replace("\n", "|").split("|")
 _DATES = ["2024-11-15", "2024-09-01", "2024-09-02", "1990-01-01", "2000-02-29", "2015-05-05", "2024-1-5", "01-01-1990"]
 
+_KEYS = [
+    "user_name",
+    "user_home",
+    "home_town",
+    "a",
+    "a_b",
+    "b_a",
+    "a_1",
+    "a_b_c",
+    "Name",
+    "a b",
+    "a1",
+    "_a",
+    "a_",
+    "c_d",
+]
+_LETTERS = "abcdefghijklmnopqrstuvwxyz"
+MEMORIES: dict[str, dict[str, Any]] = {
+    "MemoryAPI_kv": {
+        "nothing": {},
+        "a little": {"core_memory": {"user_name": "Ann", "home": ""}, "archival_memory": {"a_b": "1", "b_c": "2"}},
+        "full": {
+            "core_memory": {f"key_{number}": "x" for number in range(7)},
+            "archival_memory": {f"{_LETTERS[n % 26]}_{_LETTERS[n // 7]}": "x" * n for n in range(49)},
+        },
+    },
+    "MemoryAPI_rec_sum": {
+        "nothing": {},
+        "a little": {"memory": "The user likes tea."},
+        "full": {"memory": "a" * 9_999},
+    },
+}
+"""What conversations before may have left: scenarios of the memory classes."""
+
 _NAMES = [".", "..", "", "d", "e", "f", ".f", "d/e", "/", "d/", "/d", "./d"]
 
 _UNITS = ["km", "m", "cm", "mm", "um", "nm", "in", "ft", "yd", "miles", "kg", "lb", "celsius", "fahrenheit"]
@@ -149,6 +184,12 @@ _CURRENCIES = ["USD", "USD", "EUR", "GBP", "JPY", "RMB", "CAD", "INR", "XYZ"]
 LIVE: dict[str, Callable[[Any], list[Any]]] = {
     "GorillaFileSystem": lambda s: [*s._current.contents, *s._current.contents, *_NAMES],
     "MathAPI.unit_in": lambda s: _UNITS,
+    "MemoryAPI_kv.key": lambda s: [*s.core_memory, *s.archival_memory, *_KEYS],
+    "MemoryAPI_kv.query": lambda s: [*s.core_memory, *s.archival_memory, "user name", "HOME_town", "a  b\tc"],
+    "MemoryAPI_kv.k": lambda s: [1, 2, 5, 10, 0, -1],
+    "MemoryAPI_kv.value": lambda s: ["Ann", "x" * 300, "x" * 301, "x" * 2_001, 5, "Ünï\n"],
+    "MemoryAPI_rec_sum.old_text": lambda s: [s.memory[:3], s.memory[-5:], "a", "like"],
+    "MemoryAPI_rec_sum": lambda s: ["The user likes tea. ", "a", "", "x" * 3_400, "y" * 10_001, "Ünï\n", "tea"],
     "MathAPI.unit_out": lambda s: _UNITS,
     "MessageAPI.user_name": lambda s: [*s.user_map, "Eve", "Mallory"],
     "MessageAPI.user": lambda s: list(s.user_map),

@@ -9,6 +9,8 @@ import os
 import resource
 import signal
 import sys
+import tempfile
+from pathlib import Path
 
 from bfcl_eval.eval_checker.multi_turn_eval.multi_turn_utils import execute_multi_turn_func_call
 
@@ -35,16 +37,34 @@ def answer(case, answers):
     resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     signal.alarm(20 * SECONDS)
-    owner = case["owner"]
-    results, instances = execute_multi_turn_func_call(
-        case["calls"], {owner: case["scenario"]}, [owner], "model", "case", case["long_context"]
-    )
+    owner, scenario = case["owner"], case["scenario"]
+    with tempfile.TemporaryDirectory() as folder:
+        if owner.startswith("MemoryAPI"):
+            scenario = stored(scenario, owner.partition("_")[2], Path(folder))
+        results, instances = execute_multi_turn_func_call(
+            case["calls"], {owner: scenario}, [owner], "model", "case", case["long_context"]
+        )
     public = {name: value for name, value in vars(instances[owner]).items() if not name.startswith("_")}
+    if owner.startswith("MemoryAPI"):  # where it keeps its snapshots is no state
+        public = {name: value for name, value in public.items() if "memory" in name}
     try:
         state = {name: encode(value) for name, value in public.items()}
     except RecursionError:
         state = None
     write(answers, {"results": results, "state": state})
+
+
+def stored(memory, backend, folder):
+    """A scenario of a memory class: it reads what the conversations before have left from a file."""
+    place = folder / "agentic" / "memory" / backend / "memory_snapshot"
+    place.mkdir(parents=True)
+    if memory:
+        whole = {"core_memory": {}, "archival_memory": {}, "memory": "", **memory}
+        (place / "customer_final.json").write_text(json.dumps(whole))
+    first = "" if memory else "prereq_"
+    category = f"memory_{backend}"
+    test_id = f"{category}_{first}0-customer-0"
+    return {"model_result_dir": folder, "scenario": "customer", "test_id": test_id, "test_category": category}
 
 
 def write(file, record):

@@ -27,6 +27,8 @@ DOC_FILES = {
     "TradingBot": "trading_bot",
     "TravelAPI": "travel_booking",
     "VehicleControlAPI": "vehicle_control",
+    "MemoryAPI_kv": "memory_kv",
+    "MemoryAPI_rec_sum": "memory_rec_sum",
 }
 """The benchmark's classes, and the file in ``FOLDER`` that documents each."""
 

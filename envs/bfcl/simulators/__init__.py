@@ -1,10 +1,11 @@
-"""The simulated APIs of BFCL's multi-turn tasks, by upstream's class names."""
+"""The simulated APIs of BFCL's multi-turn and memory tasks, by upstream's class names."""
 
 from __future__ import annotations
 
 from .base import Simulator
 from .gorilla_file_system import GorillaFileSystem
 from .math_api import MathAPI
+from .memory_api import MemoryAPI_kv, MemoryAPI_rec_sum
 from .message_api import MessageAPI
 from .ticket_api import TicketAPI
 from .trading_bot import TradingBot
@@ -23,5 +24,7 @@ SIMULATORS: dict[str, type[Simulator]] = {
         TravelAPI,
         TwitterAPI,
         VehicleControlAPI,
+        MemoryAPI_kv,
+        MemoryAPI_rec_sum,
     )
 }

@@ -12,6 +12,7 @@ from tooluse_gym.errors import ToolUseError
 LONGEST_CALL = 100_000  # characters of one call text
 LARGEST_ARGUMENTS = 100_000  # size of all arguments of one call
 LARGEST_RESULT = 1_000_000  # size of one result
+LONGEST_QUERY = 10_000  # characters of what a memory is searched for
 MOST_NODES = 100_000  # directory entries visited by one call
 MOST_BITS = 100_000  # of an integer power; CPython prints no integer of more than 4,300 digits (14,300 bits)
 MOST_DIGITS = 10_000  # precision of arbitrary-precision results

@@ -46,6 +46,8 @@ LONG_LIST = "[0] * 20_000"
 VALUES = {source: eval(source) for source in (*HOSTILE, LONG_LIST)}
 
 SCENARIOS: dict[str, dict[str, Any]] = {
+    "MemoryAPI_kv": {"core_memory": {"x": "x"}, "archival_memory": {f"x_{n}": "x" * 2_000 for n in range(49)}},
+    "MemoryAPI_rec_sum": {"memory": "x" * 10_000},
     "GorillaFileSystem": {
         "root": {
             "w": {
