@@ -1,4 +1,4 @@
-"""ToolRL's one-step task (RLLA), on which ToolRL and ResT train: its rows, and the published rewards.
+"""ToolRL's one-step task (RLLA), on which ToolRL and ResT train: the environment, and the published rewards.
 
 ``reward``, ``scores`` and ``task_from_row`` load when first used; importing this package is cheap.
 """
@@ -8,11 +8,15 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+import gymnasium
+
 if TYPE_CHECKING:
     from tooluse_gym.envs.toolrl.rows import task_from_row
     from tooluse_gym.envs.toolrl.scoring import reward, scores
 
 __all__ = ["reward", "scores", "task_from_row"]
+
+gymnasium.register(id="ToolRL-v0", entry_point="tooluse_gym.envs.toolrl.env:ToolRLEnv")
 
 _HOMES = {
     "reward": "tooluse_gym.envs.toolrl.scoring",

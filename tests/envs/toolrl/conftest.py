@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import os
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from benchmarks.toolrl_parity import CASES, read
 
 DATA = Path(os.environ.get("TOOLUSE_TEST_DATA", Path(__file__).parents[3] / "../shared/data"))
 
@@ -23,8 +24,7 @@ def data() -> Path:
 
 @pytest.fixture(scope="session")
 def reward_cases(data: Path) -> list[dict[str, Any]]:
-    with gzip.open(data / "reward_cases.jsonl.gz", "rt", encoding="utf-8") as lines:
-        return [json.loads(line) for line in lines]
+    return read(data / CASES)
 
 
 @pytest.fixture(scope="session")

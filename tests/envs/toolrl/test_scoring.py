@@ -6,22 +6,11 @@ from typing import Any
 
 import pytest
 
+from benchmarks.toolrl_parity import agree, rewarded
 from tooluse_gym.agreement import Switches
 from tooluse_gym.envs import toolrl
 from tooluse_gym.envs.toolrl.scoring import cut, total, verdict
 from tooluse_gym.scoring import Verdict
-
-VARIABLES = {
-    "SCHEDULEREWARD": "schedule",
-    "MAX1STEP30MAX3": "two_stages",
-    "CORRECTMAX1": "max_one",
-    "REFINEDREWARD": "refined",
-    "INTERMEDIATEREWARD": "intermediate",
-    "COARSEREWARD": "coarse",
-    "WITHLENGTH": "length",
-    "SCHEDULELENGTH": "moving_length",
-}
-"""The switches by the names that the recordings know."""
 
 GOLD = '<think> so </think>\n<tool_call>\n{"name": "f", "parameters": {"a": "1"}}\n</tool_call>'
 SAID = GOLD.replace('"1"', '"2"')
@@ -86,30 +75,9 @@ def test_verdicts(text: str, gold: str, error: str | None) -> None:
     assert verdict(text, gold) == Verdict(error is None, error)
 
 
-def _ours(record: dict[str, Any], preset: str) -> dict[str, Any]:
-    """What we say of a recorded case, in the recording's words."""
-    on = {VARIABLES[name]: True for name, value in record["env"].items() if value == "1" and name in VARIABLES}
-    switches = {"schedule": False, **on}
-    begin, end = {
-        "qwen": ("<|im_start|>assistant\n", "<|im_end|>"),
-        "llama": ("<|start_header_id|>assistant<|end_header_id|>\n\n", "<|eot_id|>"),
-    }[record["template"]]
-    options = {"step": record["step"], "preset": preset, "template": record["template"], **switches}
-    sequence = f"<think> a decoy </think>{begin}{record['response']}{end}"
-    try:
-        parts = toolrl.scores(sequence, record["answer"], **options)
-        return {"score": toolrl.reward(sequence, record["answer"], **options), **parts._asdict()}
-    except ValueError:
-        return {"error": "ValueError"}
-
-
-def test_every_recorded_case(reward_cases: list[dict[str, Any]]) -> None:
-    wrong = []
-    for record in reward_cases:
-        for preset in ("toolrl", "rest"):
-            ours, theirs = _ours(record, preset), record[preset]
-            if not ("error" in ours and "error" in theirs) and ours != pytest.approx(theirs, abs=1e-9):
-                wrong.append((record["id"], preset, ours, theirs))
+@pytest.mark.parametrize("version", ["toolrl", "rest"])
+def test_every_recorded_reward(version: str, reward_cases: list[dict[str, Any]]) -> None:
+    wrong = [record["id"] for record in reward_cases if not agree(rewarded(record, version), record[version])]
     assert len(reward_cases) == 2160
     assert wrong == []
 
