@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from .apis.base import Frozen
 
 FOLDER = "init_database"
 DIALOGUES = "lv1-lv2-samples"
+GET = "tooluse-gym data get api_bank"
 RELEASE = "DAMO-ConvAI 483554ea"
 """Upstream's commit whose databases these are; results are official for them only."""
 
@@ -122,9 +123,9 @@ _CHECKS = {name: jsonschema.Draft202012Validator(schema) for name, schema in _SC
 class Database:
     """The tables that episodes start from. Never changed."""
 
-    def __init__(self, tables: Mapping[str, Any]):
-        self._changing = {name: tables[name] for name in CHANGING}
-        self.library = Frozen({name: table for name, table in tables.items() if name not in CHANGING})
+    def __init__(self, tables: Mapping[str, Any], changing: Sequence[str] = CHANGING):
+        self._changing = {name: tables[name] for name in changing}
+        self.library = Frozen({name: table for name, table in tables.items() if name not in changing})
 
     def episode_tables(self) -> dict[str, Any]:
         """A copy of the tables that APIs change."""
@@ -144,7 +145,7 @@ def load_database(root: Path, official: bool = True) -> Database:
         TaskError: a table is not JSON, has a row of a wrong form, or names a user who does not exist.
     """
     places = {name: _place(root, name) for name in DIGESTS}
-    tables = {name: _read(path) for name, path in places.items()}
+    tables = {name: read_json(path) for name, path in places.items()}
     for name, table in tables.items():
         check(_CHECKS[name], table, str(places[name]))
     _check_users(tables, {name: str(path) for name, path in places.items()})
@@ -163,7 +164,7 @@ def load_database(root: Path, official: bool = True) -> Database:
 @lru_cache(maxsize=1)
 def starter_database() -> Database:
     """The small database of our own: people, places and prices are invented."""
-    tables = _read(_STARTER)
+    tables = read_json(_STARTER)
     for name, validator in _CHECKS.items():
         check(validator, tables[name], f"{_STARTER}: table {name}")
     _check_users(tables, dict.fromkeys(_OWNED, str(_STARTER)))
@@ -183,22 +184,35 @@ def _place(root: Path, name: str) -> Path:
     return path if path.is_file() else subset
 
 
-def _text(path: Path) -> str:
+def read_text(path: Path) -> str:
+    """The text of a file.
+
+    Raises:
+        DataNotFoundError: there is no such file.
+        TaskError: it is not UTF-8.
+    """
+    if not path.is_file():
+        raise DataNotFoundError(f"{path} is missing: run '{GET}' for a complete copy of API-Bank's data")
     try:
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise TaskError(f"{path}: not UTF-8 at byte {error.start} ({error.reason})") from error
 
 
-def _read(path: Path) -> Any:
+def read_json(path: Path) -> Any:
+    """The value that a JSON file holds.
+
+    Raises:
+        DataNotFoundError, TaskError: as :func:`read_text`, or it is not JSON; the message names the line.
+    """
     try:
-        return json.loads(_text(path))
+        return json.loads(read_text(path))
     except json.JSONDecodeError as error:
         raise TaskError(f"{path}:{error.lineno}: not JSON ({error.msg} at column {error.colno})") from error
 
 
 def _demand_release(path: Path, known: str) -> None:
-    if digest(_text(path)) != known:
+    if digest(read_text(path)) != known:
         raise DataNotFoundError(
             f"{path} is not that of {RELEASE}: results would not be comparable. "
             "Get that commit's file, or load the folder as a database of your own (official=False)"

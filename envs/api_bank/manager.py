@@ -8,11 +8,10 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from tooluse_gym.errors import ToolUseError
 from tooluse_gym.formats.python_calls import DecodeError, parse_expression
 from tooluse_gym.tools import Tool
 
-from .apis.base import ApiSet, Episode, Mode
+from .apis.base import ApiSet, Episode, Mode, RejectedCallError
 
 Result = dict[str, Any]
 """``{"api_name", "input", "output", "exception"}``; some APIs leave ``api_name`` out, as upstream."""
@@ -24,14 +23,6 @@ _ALIASES = {"TimedSwitch": {"device_id": "name"}, "CancelTimedSwitch": {"device_
 """Parameters that the recorded dialogues call by an older name."""
 
 _ECHO_GIVEN = frozenset({"ForgotPassword"})  # the others also echo what was not given, as None
-
-
-class RejectedCallError(ToolUseError):
-    """A call did not reach its API. ``kind`` is the name of the exception that the official code raises."""
-
-    def __init__(self, kind: str, message: str):
-        super().__init__(message)
-        self.kind = kind
 
 
 class ApiManager:
@@ -63,6 +54,8 @@ class ApiManager:
         result |= {"input": converted, "output": None, "exception": None}
         try:
             result["output"] = copy.deepcopy(getattr(owner, name)(**converted))
+        except RejectedCallError:
+            raise
         except Exception as error:  # the boundary: whatever a simulated API raises is its answer
             result["exception"] = str(error)
         result["input"] = _echo(owner.tools[name], converted)
@@ -125,7 +118,8 @@ def _official(value: Any, kind: str) -> Any:
     if kind in ("integer", "number"):
         digits = value.replace(".", "", 1) if isinstance(value, str) and kind == "number" else value
         if isinstance(value, str) and not digits.isdigit():
-            raise RejectedCallError("AssertionError", f"invalid parameter type. parameter: {value}")
+            told = f" parameter: {value}" if kind == "integer" else ""
+            raise RejectedCallError("AssertionError", f"invalid parameter type.{told}")
         return int(value) if kind == "integer" else float(value)
     return value == "True" if kind == "boolean" else value
 

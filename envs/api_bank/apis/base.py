@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, NoReturn
 
+from tooluse_gym.errors import ToolUseError
 from tooluse_gym.tools import ToolSet
 
 Mode = Literal["reference", "corrected"]
@@ -20,6 +21,14 @@ _TOKEN_LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
 
 class RefusalError(Exception):
     """An API refuses a call; the message is what the caller is told."""
+
+
+class RejectedCallError(ToolUseError):
+    """A call did not reach its API, or broke it. ``kind`` names the exception that the official code raises."""
+
+    def __init__(self, kind: str, message: str):
+        super().__init__(message)
+        self.kind = kind
 
 
 class Frozen(dict[str, Any]):
