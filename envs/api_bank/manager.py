@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import ast
 import copy
-import json
 from collections.abc import Mapping
 from typing import Any
 
-from tooluse_gym.formats.python_calls import DecodeError, parse_expression
 from tooluse_gym.tools import Tool
 
 from .apis.base import ApiSet, Episode, Mode, RejectedCallError
+from .calls import literal
 
 Result = dict[str, Any]
 """``{"api_name", "input", "output", "exception"}``; some APIs leave ``api_name`` out, as upstream."""
@@ -40,8 +38,10 @@ class ApiManager:
     def __contains__(self, name: object) -> bool:
         return name in self._owners
 
-    def call(self, name: str, arguments: Mapping[str, Any]) -> Result:
+    def call(self, name: str, arguments: Mapping[str, Any], recorded: Result | None = None) -> Result:
         """Carry out a call; an API's refusal is in the result. ``arguments`` are not changed.
+
+        With a ``recorded`` result of the same API, what is drawn at random is what was drawn there.
 
         Raises:
             RejectedCallError: there is no such API, or the arguments do not fit it.
@@ -51,27 +51,18 @@ class ApiManager:
         owner = self._owners[name]
         converted = convert(owner.tools[name], copy.deepcopy(dict(arguments)), self._episode.mode)
         result: Result = {} if name in NAMELESS else {"api_name": name}
-        result |= {"input": converted, "output": None, "exception": None}
+        result |= {"input": None, "output": None, "exception": None}
+        self._episode.recorded = None if recorded is None else recorded["output"]
         try:
-            result["output"] = copy.deepcopy(getattr(owner, name)(**converted))
+            result["output"] = getattr(owner, name)(**converted)
         except RejectedCallError:
             raise
         except Exception as error:  # the boundary: whatever a simulated API raises is its answer
             result["exception"] = str(error)
-        result["input"] = _echo(owner.tools[name], converted)
-        return result
-
-    def replay(self, name: str, arguments: Mapping[str, Any], recorded: Result) -> Result:
-        """Carry out a call of a recorded dialogue: what it drew at random is what the recording has.
-
-        Raises:
-            RejectedCallError: as :meth:`call`.
-        """
-        self._episode.recorded = recorded["output"]
-        try:
-            return self.call(name, arguments)
         finally:
             self._episode.recorded = None
+        result["input"] = _echo(owner.tools[name], converted)  # as the API left them: some normalise in place
+        return copy.deepcopy(result)  # rows of the episode's tables would change with them
 
 
 def convert(tool: Tool, arguments: dict[str, Any], mode: Mode) -> dict[str, Any]:
@@ -82,8 +73,7 @@ def convert(tool: Tool, arguments: dict[str, Any], mode: Mode) -> dict[str, Any]
     """
     properties: Mapping[str, Any] = tool.parameters["properties"]
     if mode == "corrected":
-        aliases = _ALIASES.get(tool.name, {})
-        arguments = {aliases.get(key, key): value for key, value in arguments.items()}
+        arguments = renamed(tool.name, arguments)
     converted = {}
     for key, value in arguments.items():
         if key not in properties:
@@ -107,9 +97,15 @@ def convert(tool: Tool, arguments: dict[str, Any], mode: Mode) -> dict[str, Any]
     return converted
 
 
+def renamed(name: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments of the API ``name``, by the names that its parameters have now."""
+    aliases = _ALIASES.get(name, {})
+    return {aliases.get(key, key): value for key, value in arguments.items()}
+
+
 def _kind(schema: Mapping[str, Any]) -> str:
     """The JSON type of a parameter; an optional one's is the first it names."""
-    kind = schema.get("type", "")
+    kind = schema.get("anyOf", [schema])[0]["type"]
     return str(kind if isinstance(kind, str) else kind[0])
 
 
@@ -131,18 +127,9 @@ def _typed(value: Any, kind: str) -> Any:
     if isinstance(value, str) and kind == "boolean" and value.lower() in ("true", "false"):
         return value.lower() == "true"
     if isinstance(value, str) and kind in ("array", "object"):
-        return _literal(value)
+        meant = literal(value)
+        return meant if isinstance(meant, list | dict) else value
     return value
-
-
-def _literal(text: str) -> Any:
-    """A list or mapping written as a Python literal; text that is none stays as it is."""
-    try:
-        value = ast.literal_eval(parse_expression(text.strip()))
-        json.dumps(value)
-    except (DecodeError, TypeError, ValueError):  # not Python, not a literal, or one that JSON lacks
-        value = None
-    return value if isinstance(value, list | dict) else text
 
 
 def _echo(tool: Tool, converted: dict[str, Any]) -> dict[str, Any] | None:

@@ -83,7 +83,7 @@ def decode_nodes(source: str) -> list[tuple[ast.Call, str, dict[Any, Any]]]:
     Raises:
         DecodeError: see ``decode``.
     """
-    body = parse_expression(source)
+    body = _parse(source)
     nodes = [body] if isinstance(body, ast.Call) else getattr(body, "elts", None)
     if nodes is None:
         raise DecodeError(f"expected a list of calls, got {_node_name(body)}")
@@ -97,12 +97,7 @@ def decode_nodes(source: str) -> list[tuple[ast.Call, str, dict[Any, Any]]]:
         raise DecodeError(f"cannot compute a value: {error}") from None
 
 
-def parse_expression(source: str) -> ast.expr:
-    """The syntax tree of one Python expression, within the bounds of this module; never a warning.
-
-    Raises:
-        DecodeError: it is none, or exceeds a bound.
-    """
+def _parse(source: str) -> ast.expr:
     if len(source) > MAX_LENGTH:
         raise DecodeError(f"longer than {MAX_LENGTH} characters")
     try:

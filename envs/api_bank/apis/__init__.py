@@ -5,9 +5,30 @@ from __future__ import annotations
 from .accounts import Accounts, Bank
 from .agenda import Agenda, Alarms, Reminders
 from .base import ApiSet, Episode
+from .home import Scenes, Switches
+from .hospital import Health, Hospital
+from .knowledge import Knowledge
+from .media import Media
 from .meetings import Meetings
+from .services import Services
+from .tools import Tools
 
-SETS: tuple[type[ApiSet], ...] = (Accounts, Bank, Agenda, Alarms, Reminders, Meetings)
+SETS: tuple[type[ApiSet], ...] = (
+    Accounts,
+    Bank,
+    Agenda,
+    Alarms,
+    Reminders,
+    Meetings,
+    Hospital,
+    Health,
+    Scenes,
+    Switches,
+    Media,
+    Knowledge,
+    Services,
+    Tools,
+)
 
 
 def make_sets(episode: Episode) -> dict[str, ApiSet]:

@@ -56,7 +56,7 @@ class Episode:
     seed: int = 0
     retriever: Retriever | None = None
     recorded: Any = None
-    """While a recorded call is replayed: the random output it had, which is then drawn again."""
+    """While a recorded call is repeated: its output, of which a random part is drawn again."""
     _random: random.Random = field(init=False)
 
     def __post_init__(self) -> None:
