@@ -1,4 +1,4 @@
-"""Print how BFCL's multi-turn tasks come out here and in its own program, by the recorded outputs of that program.
+"""Print how BFCL's tasks come out here and in its own program, by the recorded outputs of that program.
 
     python benchmarks/bfcl_parity.py FOLDER
 
@@ -22,12 +22,14 @@ from pathlib import Path
 from typing import Any
 
 from tooluse_gym.env import Validation
+from tooluse_gym.envs.bfcl.ast.return_formats import ReturnFormat, decode_reply
+from tooluse_gym.envs.bfcl.ast.scorer import score_ast, score_ast_calls
 from tooluse_gym.envs.bfcl.data import CATEGORIES, load_payload, load_tasks
 from tooluse_gym.envs.bfcl.docs import Documented, load_docs
 from tooluse_gym.envs.bfcl.env import BFCLMultiTurnEnv
 from tooluse_gym.envs.bfcl.prompting import Prompting, load_prompting
 from tooluse_gym.envs.bfcl.scorer import PREFIX, Played, make_world, play_calls, play_replies
-from tooluse_gym.envs.bfcl.single_turn import documented
+from tooluse_gym.envs.bfcl.single_turn import SINGLE_TURN, documented, load_single_turn
 from tooluse_gym.envs.bfcl.world import World
 from tooluse_gym.errors import DataNotFoundError
 from tooluse_gym.formats.json_calls import JsonError
@@ -48,6 +50,7 @@ GROUND_TRUTHS = "expected_multi_turn_gt.jsonl.gz"
 RANDOM_CALLS = "fuzz_exec_public.jsonl.gz"
 CONVERSATIONS = "transcripts_public.jsonl.gz"
 DECODINGS = "decode_public.jsonl.gz"
+SINGLE_VERDICTS = "verdicts_ast_public.jsonl.gz"
 DOCS = "expected_loaded_docs.jsonl.gz"
 
 MODES: tuple[Validation, ...] = ("official", "strict")
@@ -98,6 +101,16 @@ def verdicts_on_replies(records: Iterable[Record], tasks: Tasks) -> Iterator[Cas
     for record in records:
         verdict, _ = play_replies(tasks[record["id"]], record["model_result"])
         yield record["id"], (verdict.valid, verdict.error_type), (record["valid"], record["error_type"])
+
+
+def single_turn_verdicts(records: Iterable[Record], tasks: Tasks) -> Iterator[Case]:
+    """Of replies in Python, and of decoded calls in Java and JavaScript."""
+    for record in records:
+        category, task = record["category"], tasks[record["id"]]
+        score, said = (score_ast, record["raw"]) if "raw" in record else (score_ast_calls, record["model_output"])
+        verdict = score(category, task, said, record["underscore_to_dot"])
+        what = f"{record['id']} {record['kind']}"
+        yield what, (verdict.valid, verdict.error_type), (record["valid"], record["error_type"])
 
 
 def ground_truths(records: Iterable[Record], tasks: Tasks) -> Iterator[Case]:
@@ -211,6 +224,24 @@ def decodings(records: Iterable[Record]) -> Iterator[Case]:
             ours, theirs = _decoded(record), {name: record.get(name) for name in ("ast", "exec")}
             theirs |= {name: record[name] for name in ("irrelevance", "live_relevance", "empty") if name in record}
             yield record["raw"], {name: ours[name] for name in theirs}, theirs
+
+
+FORMATS: Mapping[str, ReturnFormat] = {
+    **{name: name for name in ("java", "json", "verbose_xml", "concise_xml")},
+    "js": "javascript",
+}
+"""Our names of the recordings' languages."""
+
+
+def other_decodings(records: Iterable[Record]) -> Iterator[Case]:
+    """Of replies in Java, JavaScript, JSON and XML: the decoded value."""
+    for record in records:
+        if record.get("language"):
+            try:
+                ours = repr(decode_reply(record["raw"], FORMATS[record["language"]], record["has_tool_call_tag"]))
+            except DecodeError:
+                ours = None
+            yield record["raw"], ours, record.get("ast")
 
 
 def _decoded(record: Record) -> dict[str, Any]:
@@ -332,12 +363,15 @@ def print_others(tasks: Tasks, folder: Path) -> None:
         prompting, said = load_prompting(folder), "messages"
     except DataNotFoundError:
         prompting, said = None, "messages but system prompts"
+    single_turn = {name: task for category in SINGLE_TURN for name, task in load_single_turn(category, folder).items()}
     docs = [record for record in read(folder / DOCS) if record["id"] in tasks]
     compared = [
         (GROUND_TRUTHS, "results, states", ground_truths(read(folder / GROUND_TRUTHS), tasks)),
         (RANDOM_CALLS, "results, states", random_calls(read(folder / RANDOM_CALLS), tasks, load_payload(folder))),
         (CONVERSATIONS, said, conversations(read(folder / CONVERSATIONS), folder, prompting)),
         (DECODINGS, "values, call texts", decodings(read(folder / DECODINGS))),
+        (DECODINGS, "values in other languages and formats", other_decodings(read(folder / DECODINGS))),
+        (SINGLE_VERDICTS, "verdicts, error types", single_turn_verdicts(read(folder / SINGLE_VERDICTS), single_turn)),
         (DOCS, "functions, docs, tool lists", loaded_docs(docs, tasks, folder)),
     ]
     if prompting is not None:

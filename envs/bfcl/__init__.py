@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import gymnasium
 
 if TYPE_CHECKING:
+    from tooluse_gym.envs.bfcl.ast.scorer import score_ast, score_ast_calls
     from tooluse_gym.envs.bfcl.data import load_tasks
     from tooluse_gym.envs.bfcl.scorer import score_calls, score_replies
     from tooluse_gym.envs.bfcl.scores import aggregate_scores, format_sensitivity
@@ -23,6 +24,8 @@ __all__ = [
     "aggregate_scores",
     "format_sensitivity",
     "load_tasks",
+    "score_ast",
+    "score_ast_calls",
     "score_calls",
     "score_replies",
 ]
@@ -35,6 +38,8 @@ _HOMES = {
     "aggregate_scores": "tooluse_gym.envs.bfcl.scores",
     "format_sensitivity": "tooluse_gym.envs.bfcl.scores",
     "load_tasks": "tooluse_gym.envs.bfcl.data",
+    "score_ast": "tooluse_gym.envs.bfcl.ast.scorer",
+    "score_ast_calls": "tooluse_gym.envs.bfcl.ast.scorer",
     "score_calls": "tooluse_gym.envs.bfcl.scorer",
     "score_replies": "tooluse_gym.envs.bfcl.scorer",
 }

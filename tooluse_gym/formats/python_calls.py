@@ -49,11 +49,7 @@ def decode(text: str, tagged: bool = False) -> list[dict[str, dict[str, Any]]]:
     """
     source, _ = normalize(text)
     if tagged:
-        start = source.find(_TAG_OPEN)
-        end = source.find(_TAG_CLOSE, start)
-        if start < 0 or end < 0:
-            raise DecodeError("no tool-call tags")
-        source = source[start + len(_TAG_OPEN) : end].strip().strip("'")
+        source = tagged_text(source).strip().strip("'")
     return [{name: arguments} for _, name, arguments in decode_nodes(source)]
 
 
@@ -77,13 +73,26 @@ def normalize(text: str) -> tuple[str, int]:
     return source if source.endswith("]") else f"{source}]", len(text) - len(text.lstrip(ends)) - len(opening)
 
 
+def tagged_text(source: str) -> str:
+    """What the first ``<TOOLCALL>…</TOOLCALL>`` holds.
+
+    Raises:
+        DecodeError: there is none.
+    """
+    start = source.find(_TAG_OPEN)
+    end = source.find(_TAG_CLOSE, start)
+    if start < 0 or end < 0:
+        raise DecodeError("no tool-call tags")
+    return source[start + len(_TAG_OPEN) : end]
+
+
 def decode_nodes(source: str) -> list[tuple[ast.Call, str, dict[Any, Any]]]:
     """Syntax node, name and arguments of every call of a normalised reply.
 
     Raises:
         DecodeError: see ``decode``.
     """
-    body = _parse(source)
+    body = parse_expression(source)
     nodes = [body] if isinstance(body, ast.Call) else getattr(body, "elts", None)
     if nodes is None:
         raise DecodeError(f"expected a list of calls, got {_node_name(body)}")
@@ -97,7 +106,12 @@ def decode_nodes(source: str) -> list[tuple[ast.Call, str, dict[Any, Any]]]:
         raise DecodeError(f"cannot compute a value: {error}") from None
 
 
-def _parse(source: str) -> ast.expr:
+def parse_expression(source: str) -> ast.expr:
+    """The syntax tree of one Python expression, within the bounds of this module; never a warning.
+
+    Raises:
+        DecodeError: it is none, or exceeds a bound.
+    """
     if len(source) > MAX_LENGTH:
         raise DecodeError(f"longer than {MAX_LENGTH} characters")
     try:
