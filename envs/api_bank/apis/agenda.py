@@ -1,7 +1,8 @@
 """What users plan to do: agenda items, alarms and reminders. A row belongs to the user whose token came with it.
 
 A search finds the first own row that has the content *or* the time. New rows of agenda and alarms are numbered by the
-size of the table, as upstream, so after a deletion a new row can take the place of an earlier new one.
+size of the table, as upstream, so after a deletion a new row can take the place of an earlier new one (but of no row
+that was there from the start).
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from .dates import MOMENT, read
 _EXCEPTION_AS_OUTPUT = {"__python_exception_object__": "Error"}
 
 
-def first_own(table: Mapping[Any, dict[str, Any]], user: str, **wanted: str) -> Any:
+def first_own(table: Mapping[str, dict[str, Any]], user: str, **wanted: str) -> str | None:
     """The key of the user's first row in which any of the ``wanted`` fields has that very value; None if none has."""
     for key, row in table.items():
         if row["username"] == user and any(row[field] == value for field, value in wanted.items()):
@@ -23,10 +24,15 @@ def first_own(table: Mapping[Any, dict[str, Any]], user: str, **wanted: str) -> 
     return None
 
 
+def _added(table: Mapping[str, Any]) -> str:
+    """The key of a new row."""
+    return f"added {len(table) + 1}"
+
+
 class Agenda(ApiSet):
     """Agenda items: something to do, when and where."""
 
-    agenda: dict[Any, dict[str, Any]]
+    agenda: dict[str, dict[str, Any]]
 
     tables = {"agenda": "Agenda"}  # noqa: RUF012
 
@@ -43,7 +49,7 @@ class Agenda(ApiSet):
         if content.strip() == "":
             refuse("Content should not be null")
         user = self._episode.user(token)
-        self.agenda[len(self.agenda) + 1] = _item(content, time, location, user)
+        self.agenda[_added(self.agenda)] = _item(content, time, location, user)
         return "success"
 
     def QueryAgenda(self, token: str, content: str, time: str, location: str) -> dict[str, Any]:
@@ -96,7 +102,7 @@ class Agenda(ApiSet):
             refuse("Error")
         return "success"  # in reference also if nothing was searched for, and so nothing found
 
-    def _find(self, token: str, content: str, time: str) -> tuple[Any, str]:
+    def _find(self, token: str, content: str, time: str) -> tuple[str | None, str]:
         if time != "":
             read(time, MOMENT)
         user = self._episode.user(token)
@@ -116,7 +122,7 @@ def _not_found(what: str, content: str, time: str) -> str | None:
 class Alarms(ApiSet):
     """Alarm clocks."""
 
-    alarms: dict[Any, dict[str, Any]]
+    alarms: dict[str, dict[str, Any]]
 
     tables = {"alarms": "Alarm"}  # noqa: RUF012
 
@@ -129,7 +135,7 @@ class Alarms(ApiSet):
         """
         read(time, MOMENT)
         user = self._episode.user(token)
-        self.alarms[len(self.alarms) + 1] = {"time": time, "username": user}
+        self.alarms[_added(self.alarms)] = {"time": time, "username": user}
         return "success"
 
     def QueryAlarm(self, token: str, time: str) -> dict[str, Any]:
@@ -164,7 +170,7 @@ class Alarms(ApiSet):
         del self.alarms[self._find(token, time)]
         return "success"
 
-    def _find(self, token: str, time: str, called: str = "alarm clock") -> Any:
+    def _find(self, token: str, time: str, called: str = "alarm clock") -> str:
         read(time, MOMENT)
         key = first_own(self.alarms, self._episode.user(token), time=time)
         if key is None:
@@ -175,7 +181,7 @@ class Alarms(ApiSet):
 class Reminders(ApiSet):
     """Reminders: something to think of, and when."""
 
-    reminders: dict[Any, dict[str, Any]]
+    reminders: dict[str, dict[str, Any]]
 
     tables = {"reminders": "Reminder"}  # noqa: RUF012
 
@@ -229,7 +235,7 @@ class Reminders(ApiSet):
             refuse("Content should not be null")
         return self._episode.user(token)
 
-    def _find(self, token: str, content: str, time: str) -> Any:
+    def _find(self, token: str, content: str, time: str) -> str:
         key = first_own(self.reminders, self._check(token, content, time), content=content, time=time)
         if key is None:
             refuse(f"You have no reminder about {content} or at time : {time}")

@@ -5,8 +5,11 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, ClassVar, Literal, NoReturn
 
+from tooluse_gym.bm25 import Bm25
+from tooluse_gym.envs.api_bank.words import words
 from tooluse_gym.errors import ToolUseError
 from tooluse_gym.tools import ToolSet
 
@@ -33,6 +36,12 @@ class RejectedCallError(ToolUseError):
 
 class Frozen(dict[str, Any]):
     """Tables that no API changes; all episodes share them, so copies of a world keep the same object."""
+
+    @cached_property
+    def search_index(self) -> Bm25:
+        """SearchEngine's documents, ready to be searched."""
+        documents = self["SearchEngine"]["raw_documents"]
+        return Bm25([words(f"{page['title']} - {page['abstract']}".lower()) for page in documents])
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Frozen:
         return self

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from tooluse_gym.bm25 import Bm25, best_first
+from tooluse_gym.bm25 import best_first
 from tooluse_gym.envs.api_bank.words import words
 
-from .base import ApiSet, Episode, refuse
+from .base import ApiSet, refuse
 from .dates import DAY, lenient, month_and_day
 
 _MOST_RESULTS = 2
@@ -19,10 +19,6 @@ _LONGEST_QUERY = 10_000  # characters; search takes time in proportion
 
 class Knowledge(ApiSet):
     """Reference works."""
-
-    def __init__(self, episode: Episode):
-        super().__init__(episode)
-        self._index: Bm25 | None = None
 
     def QueryStock(self, stock_code: str, date: str) -> float:
         """Tell the price of a stock on a day.
@@ -76,10 +72,9 @@ class Knowledge(ApiSet):
         """
         if len(keyword) > _LONGEST_QUERY:
             refuse("The keyword is too long.")
-        documents: list[dict[str, str]] = self._episode.library["SearchEngine"]["raw_documents"]
-        if self._index is None:
-            self._index = Bm25([words(f"{page['title']} - {page['abstract']}".lower()) for page in documents])
-        scores = self._index.okapi(words(keyword.lower().strip()))
+        library = self._episode.library
+        documents: list[dict[str, str]] = library["SearchEngine"]["raw_documents"]
+        scores = library.search_index.okapi(words(keyword.lower().strip()))
         return [documents[place] for place in best_first(scores)[:_MOST_RESULTS]]
 
     def Dictionary(self, keyword: str) -> Any:

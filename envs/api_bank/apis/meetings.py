@@ -12,7 +12,7 @@ from .dates import MOMENT, read
 class Meetings(ApiSet):
     """Meetings: topic, time, place and who attends."""
 
-    meetings: dict[Any, dict[str, Any]]
+    meetings: dict[str, dict[str, Any]]
 
     tables = {"meetings": "Meeting"}  # noqa: RUF012
 
@@ -95,7 +95,7 @@ class Meetings(ApiSet):
         del self.meetings[self._find(token, meeting_topic, start_time, end_time)]
         return "success"
 
-    def _find(self, token: str, topic: str, start: str, end: str) -> Any:
+    def _find(self, token: str, topic: str, start: str, end: str) -> str:
         for time in (start, end):
             if time != "":
                 read(time, MOMENT)
