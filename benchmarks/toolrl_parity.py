@@ -90,7 +90,7 @@ class Player:
     @cache  # noqa: B019 (one player per run)
     def _env(self, chosen: Switches) -> ToolRLEnv:
         env = ToolRLEnv(rubric=textual(chosen))
-        env.tasks = Rows(list(self._tasks.values()))
+        env.tasks = Rows(list(self._tasks.values()), "cases", allowed=False)
         return env
 
     def earned(self, record: Record, version: str) -> Record:

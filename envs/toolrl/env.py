@@ -8,11 +8,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tooluse_gym.env import Observation, ToolUseEnv
+from tooluse_gym.env import ToolUseEnv
 from tooluse_gym.envs.toolrl import data, scoring
 from tooluse_gym.envs.toolrl.rows import Answer, Rows
 from tooluse_gym.envs.toolrl.starter import StarterTasks
-from tooluse_gym.errors import ConfigurationError
 from tooluse_gym.formats import Format, Reply
 from tooluse_gym.rewards import Rubric, get_rubric
 from tooluse_gym.scoring import Judge, ReplyJudge, Verdict
@@ -52,32 +51,17 @@ class ToolRLEnv(ToolUseEnv):
         allow_test_data: bool = False,
         **options: Any,
     ):
-        self.dataset = dataset
-        self.allow_test_data = allow_test_data
         self._exact = (format if isinstance(format, str) else format.name) == "toolrl"
         tasks: TaskSource = StarterTasks()
         if dataset != "starter":
             rows = data.load_tasks(dataset, data_dir)
             own_prompt = self._exact and show_tools
-            tasks = Rows(rows if own_prompt else [_without_prompt(task) for task in rows])
+            shown = rows if own_prompt else [_without_prompt(task) for task in rows]
+            tasks = Rows(shown, "ToolRL's test rows", allow_test_data)
             show_tools = show_tools and not own_prompt
         if self._exact:
             rubric = get_rubric(rubric, scoring.textual)
         super().__init__(tasks, format=format, rubric=rubric, show_tools=show_tools, **options)
-
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[Observation, dict[str, Any]]:
-        asked = options or {}
-        split = asked.get("split") or self.split
-        sampled = asked.get("task_id") is None and self.dataset != "starter" and split == "test"
-        if sampled and not self.allow_test_data:
-            raise ConfigurationError(
-                "reset() would sample from ToolRL's test rows, and whoever trains on them can no longer be measured by "
-                'them. To evaluate, name each task: reset(options={"task_id": …}), ids are in env.unwrapped.tasks. To '
-                "train on them all the same, make the environment with allow_test_data=True"
-            )
-        return super().reset(seed=seed, options=options)
 
     def make_world(self, task: Task) -> World:
         return DeclaredWorld(task.metadata["tools"])

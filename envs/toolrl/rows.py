@@ -33,7 +33,7 @@ from tooluse_gym.agreement import Switches, published_scores
 from tooluse_gym.errors import TaskError
 from tooluse_gym.formats import Call, get_format
 from tooluse_gym.messages import system, user
-from tooluse_gym.tasks import PLAN, Task, TaskList, Turn, Utterance, check
+from tooluse_gym.tasks import PLAN, Task, TaskList, TestTasks, Turn, Utterance, check
 from tooluse_gym.tools import Tool
 
 FORMAT = get_format("toolrl")
@@ -87,8 +87,11 @@ class Answer(Utterance):
     text: str = ""
 
 
-class Rows(TaskList):
-    """Tasks whose demonstrations are the data's own answers, thoughts included."""
+class Rows(TestTasks):
+    """Tasks whose demonstrations are the data's own answers, thoughts included. Only the split test needs leave."""
+
+    def sample(self, rng: np.random.Generator, split: str) -> Task:
+        return super().sample(rng, split) if split == "test" else TaskList.sample(self, rng, split)
 
     def demonstrate(self, task: Task, rng: np.random.Generator, noise: float) -> Sequence[Utterance]:
         super().demonstrate(task, rng, noise)

@@ -78,7 +78,7 @@ def test_a_thought_that_mentions_calls_is_not_scored_against() -> None:
 
 
 def test_rows_demonstrate_their_answers() -> None:
-    rows = Rows([task_from_row(_row(), "here", "a/1")])
+    rows = Rows([task_from_row(_row(), "here", "a/1")], "rows", allowed=False)
     assert rows.demonstrate(rows["a/1"], np.random.default_rng(0), 0.0) == [Answer((LAMP,), "so", "There.", ANSWER)]
     with pytest.raises(ConfigurationError, match="noise"):
         rows.demonstrate(rows["a/1"], np.random.default_rng(0), 0.5)
