@@ -49,7 +49,11 @@ class ApiManager:
         if name not in self._owners:
             raise RejectedCallError("Exception", "invalid tool name.")
         owner = self._owners[name]
-        converted = convert(owner.tools[name], copy.deepcopy(dict(arguments)), self._episode.mode)
+        try:
+            given = copy.deepcopy(dict(arguments))
+        except RecursionError:
+            raise RejectedCallError("RecursionError", "an argument is nested too deeply") from None
+        converted = convert(owner.tools[name], given, self._episode.mode)
         result: Result = {} if name in NAMELESS else {"api_name": name}
         result |= {"input": None, "output": None, "exception": None}
         self._episode.recorded = None if recorded is None else recorded["output"]
