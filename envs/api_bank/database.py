@@ -114,7 +114,8 @@ _SCHEMAS: dict[str, dict[str, Any]] = {
     "Symptom": _lists(name="string", description="string", aid="string"),
     "TimeSwitch": _lists(time="string", on="boolean"),
     "Wiki": _rows(_ANY, url="string", summary="string"),
-    **{name: {"type": "array", "items": _row(input={"type": "object"}, output={})} for name in RECORDED},
+    "Dictionary": {"type": "array", "items": _row(input=_row(keyword="string"), output={})},
+    "Translate": {"type": "array", "items": _row(input=_row(src="string"), output="string")},
 }
 _CHECKS = {name: jsonschema.Draft202012Validator(schema) for name, schema in _SCHEMAS.items()}
 
@@ -158,6 +159,11 @@ def load_database(root: Path, official: bool = True) -> Database:
         if isinstance(line, dict) and line.get("api_name") in recorded:
             recorded[line["api_name"]].append(line.get("result"))
             check(_CHECKS[line["api_name"]], [line.get("result")], place)
+    if official and not all(recorded.values()):
+        raise DataNotFoundError(
+            f"{root / DIALOGUES} lacks dialogues of {RELEASE}: what the network answered is read from them. "
+            f"Run '{GET}' for a complete copy of API-Bank's data"
+        )
     return Database(tables | recorded)
 
 

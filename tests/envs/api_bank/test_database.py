@@ -100,3 +100,27 @@ def test_another_release_is_refused_unless_asked_for(folder: Path) -> None:
     with pytest.raises(DataNotFoundError, match=r"Scenes\.json is not that of DAMO-ConvAI 483554ea"):
         load_database(folder)
     assert "relaxing time" not in load_database(folder, official=False).episode_tables()["Scenes"]
+
+
+@needs_data
+def test_dialogues_belong_to_the_release(folder: Path) -> None:
+    with pytest.raises(DataNotFoundError, match="lv1-lv2-samples lacks dialogues"):
+        load_database(folder)
+    assert load_database(folder, official=False).library["Translate"] == []
+
+
+@needs_data
+def test_a_wrong_recorded_answer_is_named(folder: Path) -> None:
+    (folder / "lv1-lv2-samples/x").mkdir(parents=True)
+    line = {"role": "API", "api_name": "Translate", "result": {"input": {"src": 1}, "output": "Hola"}}
+    (folder / "lv1-lv2-samples/x/one.jsonl").write_text(f"{json.dumps(line)}\n", encoding="utf-8")
+    with pytest.raises(TaskError, match=r"one\.jsonl:1: field 0\.input\.src"):
+        load_database(folder, official=False)
+
+
+@needs_data
+def test_the_whole_table_is_taken_before_its_subset(folder: Path) -> None:
+    shutil.copytree(DATA / "lv1-lv2-samples", folder / "lv1-lv2-samples")
+    whole = [{"url": "https://pictures.example.org/a.png", "caption": "a"}]
+    (folder / FOLDER / "ImageCaptioning.json").write_text(json.dumps(whole), encoding="utf-8")
+    assert load_database(folder).library["ImageCaptioning"] == whole
