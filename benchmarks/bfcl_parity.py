@@ -151,8 +151,12 @@ def loaded_docs(records: Iterable[Record], tasks: Tasks, folder: Path) -> Iterat
 
 
 def system_prompts(records: Iterable[Record], tasks: Tasks, folder: Path, prompting: Prompting) -> Iterator[Case]:
+    """The first message, of which a system message of the question's own is a part."""
     for record in records:
-        prompt = prompting.system_prompt(_docs(tasks[record["id"]], folder))
+        task = tasks[record["id"]]
+        prompt, first = prompting.system_prompt(_docs(task, folder)), task.turns[0].messages[0]
+        if first["role"] == "system":
+            prompt += f"\n\n{first['content']}"
         yield record["id"], hashlib.sha256(prompt.encode()).hexdigest(), record["prompting_system_sha256"]
 
 

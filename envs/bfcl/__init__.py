@@ -31,6 +31,7 @@ __all__ = [
 ]
 
 gymnasium.register(id="BFCLMultiTurn-v0", entry_point="tooluse_gym.envs.bfcl.env:BFCLMultiTurnEnv")
+gymnasium.register(id="BFCLSingleTurn-v0", entry_point="tooluse_gym.envs.bfcl.single_turn_env:BFCLSingleTurnEnv")
 
 _HOMES = {
     "Verdict": "tooluse_gym.scoring",

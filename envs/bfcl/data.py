@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -22,7 +21,7 @@ from tooluse_gym.envs.bfcl.release import (
     fetch,
     literals,
     read_answered,
-    read_text,
+    read_object,
     source,
     where,
     wrong_files,
@@ -226,11 +225,7 @@ def load_payload(folder: Path) -> Mapping[str, Any]:
 
 
 def _read_fixtures(path: Path) -> Mapping[str, Any]:
-    try:
-        record = json.loads(read_text(path), object_hook=_ellipsis)
-    except json.JSONDecodeError as error:
-        raise TaskError(f"{path}:{error.lineno}: not JSON ({error.msg} at column {error.colno})") from error
-    found = record.get("long_context") if isinstance(record, dict) else None
+    found = read_object(path, _ellipsis).get("long_context")
     if not isinstance(found, dict):
         raise TaskError(f"{path}: field long_context: there must be an object of constants by name")
     demand([f"long_context.{name}" for name in PAYLOAD], [f"long_context.{name}" for name in found], path)

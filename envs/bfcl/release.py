@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import json
 import os
 import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -265,6 +266,22 @@ def read_answered(
 def answers_of(path: Path) -> Path:
     """The file of answers that belongs to a file of questions."""
     return path.parent / "possible_answer" / path.name
+
+
+def read_object(path: Path, object_hook: Callable[[dict[str, Any]], Any] | None = None) -> dict[str, Any]:
+    """The object of a JSON file.
+
+    Raises:
+        DataNotFoundError: there is no such file.
+        TaskError: it is not JSON, or no object.
+    """
+    try:
+        record = json.loads(read_text(path), object_hook=object_hook)
+    except json.JSONDecodeError as error:
+        raise TaskError(f"{path}:{error.lineno}: not JSON ({error.msg} at column {error.colno})") from error
+    if not isinstance(record, dict):
+        raise TaskError(f"{path}: there must be an object")
+    return record
 
 
 def literals(path: Path, names: Collection[str]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,9 @@ import jsonschema
 
 from tooluse_gym.envs.bfcl.accepted import accepted_call, any_call
 from tooluse_gym.envs.bfcl.data import QUESTION_TURNS
-from tooluse_gym.envs.bfcl.docs import DOC_FORM, Documented, document
+from tooluse_gym.envs.bfcl.docs import DOC_FORM, Documented, document, underscored
 from tooluse_gym.envs.bfcl.languages import language_of
+from tooluse_gym.envs.bfcl.prompt_config import FORMAT_SENSITIVITY, PromptConfig
 from tooluse_gym.envs.bfcl.release import (
     FILES,
     answers_of,
@@ -19,6 +21,7 @@ from tooluse_gym.envs.bfcl.release import (
     digest,
     read_answered,
     read_entries,
+    read_object,
     read_text,
     where,
 )
@@ -28,10 +31,15 @@ from tooluse_gym.tasks import Task, Turn
 UNANSWERED = ("irrelevance", "live_irrelevance", "live_relevance")
 """Categories that ask only whether anything is called."""
 
+SENSITIVITY = "format_sensitivity"
+
 SINGLE_TURN = (
     *("simple_python", "simple_java", "simple_javascript", "multiple", "parallel", "parallel_multiple", "irrelevance"),
     *("live_simple", "live_multiple", "live_parallel", "live_parallel_multiple", "live_irrelevance", "live_relevance"),
 )
+
+NO_CALL = "None of the functions serves this request."
+"""What the ground truth says where nothing is to be called."""
 
 _QUESTION = jsonschema.Draft202012Validator(
     {
@@ -102,10 +110,44 @@ def read_single_turn(folder: Path, category: str, checked: bool = True) -> dict[
     }
 
 
+def load_format_sensitivity(config: PromptConfig, data_dir: str | Path | None = None) -> dict[str, Task]:
+    """The 200 tasks that upstream asks in 26 variants of its prompt, under their ids in one of these.
+
+    Raises:
+        ConfigurationError: the variant is none of the 26.
+        DataNotFoundError, TaskError: as :func:`load_single_turn`.
+    """
+    if config not in FORMAT_SENSITIVITY:
+        raise ConfigurationError(f"{SENSITIVITY} does not ask with the prompt {str(config)!r}")
+    folder = where(data_dir)
+    path = questions(folder, SENSITIVITY)
+    chosen = read_object(path)
+    demand_release(path, FILES[f"data/{path.name}"])
+    tasks = [
+        task
+        for category, ids in chosen.items()
+        for name, task in load_single_turn(category, folder).items()
+        if name in ids
+    ]
+    variant = FORMAT_SENSITIVITY.index(config)
+    named = [
+        replace(task, id=f"{SENSITIVITY}_{number * len(FORMAT_SENSITIVITY) + variant}:{config}:{task.id}")
+        for number, task in enumerate(tasks)
+    ]
+    return {task.id: task for task in named}
+
+
 def documented(task: Task) -> tuple[Documented, ...]:
     """The functions of a single-turn task as tools, in their order."""
     language = language_of(task.metadata["category"])
     return tuple(document(doc, language=language) for doc in task.metadata["functions"])
+
+
+def without_dots(task: Task) -> Task:
+    """The task as function-calling mode asks it: the ground truth's names are those that a model is shown there."""
+    (turn,) = task.turns
+    steps = tuple(tuple(replace(call, name=underscored(call.name)) for call in step) for step in turn.steps)
+    return replace(task, turns=(replace(turn, steps=steps),))
 
 
 def questions(folder: Path, category: str) -> Path:
@@ -136,5 +178,5 @@ def _task(
     metadata = {"category": category, "functions": entry["function"], "possible_answer": answer}
     if reasons:
         metadata["unsatisfiable"] = "; ".join(reasons)
-    turn = Turn(tuple(entry["question"][0]), (tuple(calls),) if calls else ())
+    turn = Turn(tuple(entry["question"][0]), (tuple(calls),) if calls else (), response=None if calls else NO_CALL)
     return Task(entry["id"], (turn,), (), split="test", metadata=metadata, single_step=True)

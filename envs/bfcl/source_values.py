@@ -35,7 +35,7 @@ def _scalar(value: Any, kind: str, language: Language) -> str:
 
 def _java_list(values: list[Any], kind: str, item: str) -> str:
     if kind == "Array":  # whose texts keep their quotes, so that they have none
-        return f"new {item}[]{{{', '.join(_scalar(value, item, 'java') for value in values)}}}"
+        return f"new {item}[]{{{','.join(_scalar(value, item, 'java') for value in values)}}}"
     texts = (f'"{value}"' if isinstance(value, str) else _scalar(value, item, "java") for value in values)
     return f"new ArrayList<{item}>(Arrays.asList({', '.join(texts)}))"
 

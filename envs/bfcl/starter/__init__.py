@@ -18,6 +18,16 @@ from __future__ import annotations
 from .demonstrations import NoiseProfile
 from .lexicon import WORDS, Lexicon
 from .requests import STARTER_REQUESTS, Act, Request
+from .single_turn import SingleTurnStarter
 from .tasks import StarterTasks
 
-__all__ = ["STARTER_REQUESTS", "WORDS", "Act", "Lexicon", "NoiseProfile", "Request", "StarterTasks"]
+__all__ = [
+    "STARTER_REQUESTS",
+    "WORDS",
+    "Act",
+    "Lexicon",
+    "NoiseProfile",
+    "Request",
+    "SingleTurnStarter",
+    "StarterTasks",
+]

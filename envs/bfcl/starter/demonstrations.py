@@ -91,7 +91,7 @@ def _slip(
     call = act.calls[0]
     if slip == "tool":
         wrong = tools[_pick(rng, [name for name in others if name != call.name] or others)]
-        return [*acts[:place], replace(act, calls=(Call(wrong.name, _arguments(wrong, call, rng, words)),))]
+        return [*acts[:place], replace(act, calls=(Call(wrong.name, some_arguments(wrong, call, rng, words)),))]
     old = _pick(rng, [value for value in call.arguments.values() if isinstance(value, int) or value in words])
     new = _pick(rng, [value for value in (range(100) if isinstance(old, int) else words) if value != old])
     arguments = {key: new if value == old else value for key, value in call.arguments.items()}
@@ -102,7 +102,7 @@ def _pick(rng: np.random.Generator, choices: Sequence[Any]) -> Any:
     return choices[int(rng.integers(len(choices)))]
 
 
-def _arguments(tool: Tool, call: Call, rng: np.random.Generator, words: Sequence[str]) -> dict[str, Any]:
+def some_arguments(tool: Tool, call: Call, rng: np.random.Generator, words: Sequence[str]) -> dict[str, Any]:
     """Arguments that ``tool`` accepts, taken from ``call`` as far as their types go."""
     values = list(call.arguments.values())
     numbers = [value for value in values if isinstance(value, int)]

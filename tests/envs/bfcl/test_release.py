@@ -130,7 +130,7 @@ def test_verify_names_files(tmp_path: Path) -> None:
     assert missing == f"{folder / QUESTIONS} is missing: run {GET} for a complete copy of BFCL's data"
     assert other.startswith(f"{folder.parent / PROMPTS} is not that of BFCL release 2026.3.23")
     (folder.parent / LONG_CONTEXT).unlink()
-    (folder / FIXTURES).write_text("[]")
+    (folder / FIXTURES).write_text("{}")
     assert data.verify(folder)[-1].startswith(f"{folder / FIXTURES}: field long_context: there must be")
 
 
@@ -252,7 +252,7 @@ WRONG: dict[str, tuple[str, Change, type[ToolUseError], str]] = {
         "math_api.json is not that",
     ),
     "fixtures: cut": (FIXTURES, lambda text: text[:-9], TaskError, r"fixtures.json:\d+: not JSON \("),
-    "fixtures: a list": (FIXTURES, lambda _: "[]", TaskError, "fixtures.json: field long_context: there must be"),
+    "fixtures: a list": (FIXTURES, lambda _: "[]", TaskError, "fixtures.json: there must be an object"),
     "fixtures: constant lost": (
         FIXTURES,
         without("MA_5_EXTENSION"),
