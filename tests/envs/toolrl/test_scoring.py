@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from time import process_time
 from typing import Any
 
 import pytest
@@ -66,10 +67,13 @@ def test_cutting(sequence: str, template: Any, reply: str) -> None:
         (f"\n{GOLD} ", GOLD, None),
         (SAID, GOLD, "wrong_calls"),
         ("f", GOLD, "wrong_calls"),
+        (GOLD.replace('"1"', "9" * 5000), GOLD, "wrong_calls"),
+        (GOLD.replace('"1"', "[" * 5000), GOLD, "wrong_calls"),
         (SWAPPED, GOLD, "wrong_format"),
         (ANSWER.replace(" hi ", " ho "), ANSWER, None),
         ("hi", ANSWER, "wrong_format"),
     ],
+    ids=lambda value: repr(value)[:30],
 )
 def test_verdicts(text: str, gold: str, error: str | None) -> None:
     assert verdict(text, gold) == Verdict(error is None, error)
@@ -80,6 +84,14 @@ def test_every_recorded_reward(version: str, reward_cases: list[dict[str, Any]])
     wrong = [record["id"] for record in reward_cases if not agree(rewarded(record, version), record[version])]
     assert len(reward_cases) == 2160
     assert wrong == []
+
+
+@pytest.mark.parametrize("gold", [GOLD, ANSWER, ANSWER.replace("<response>", GOLD[19:] + "\n<response>")], ids=len)
+def test_scoring_takes_time_in_proportion(gold: str) -> None:
+    start = process_time()
+    for unit in ("</think>\n<tool_call>\n", "\n</tool_call>", "</think>\n<response>", "</response>", "</think>\n"):
+        assert not verdict("<think>" + unit * 50_000, gold).valid
+    assert process_time() - start < 5
 
 
 def test_the_total_is_the_programs() -> None:
