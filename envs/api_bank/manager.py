@@ -14,7 +14,7 @@ from .calls import literal
 Result = dict[str, Any]
 """``{"api_name", "input", "output", "exception"}``; some APIs leave ``api_name`` out, as upstream."""
 
-NAMELESS = frozenset({"CheckToken", "DeleteAccount", "ForgotPassword", "RegisterUser"})
+_NAMELESS = frozenset({"CheckToken", "DeleteAccount", "ForgotPassword", "RegisterUser"})
 """APIs whose results do not say which API they are of."""
 
 _ALIASES = {"TimedSwitch": {"device_id": "name"}, "CancelTimedSwitch": {"device_id": "name"}}
@@ -35,9 +35,6 @@ class ApiManager:
         self._episode = episode
         self._owners = {name: owner for owner in sets.values() for name in owner.tools}
 
-    def __contains__(self, name: object) -> bool:
-        return name in self._owners
-
     def call(self, name: str, arguments: Mapping[str, Any], recorded: Result | None = None) -> Result:
         """Carry out a call; an API's refusal is in the result. ``arguments`` are not changed.
 
@@ -54,7 +51,7 @@ class ApiManager:
         except RecursionError:
             raise RejectedCallError("RecursionError", "an argument is nested too deeply") from None
         converted = convert(owner.tools[name], given, self._episode.mode)
-        result: Result = {} if name in NAMELESS else {"api_name": name}
+        result: Result = {} if name in _NAMELESS else {"api_name": name}
         result |= {"input": None, "output": None, "exception": None}
         self._episode.recorded = None if recorded is None else recorded["output"]
         try:
