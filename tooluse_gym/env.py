@@ -165,9 +165,10 @@ class ToolUseEnv(gymnasium.Env[Observation, str]):
         return WorldJudge(task, self.make_world(task), prepared.truth, strict=self.validation == "strict")
 
     def shown_tools(self, task: Task, turn: int, world: World) -> tuple[Tool, ...]:
-        """The tools the agent sees during ``turn``, in order. Depends on task and turn alone."""
+        """The tools the agent sees during ``turn``, in order. Depends on task, turn and ``world.found`` alone."""
         tools = world.tools
-        return tuple(tools[name] for name in task.visible(turn, tuple(tools)))
+        names = task.visible(turn, tuple(tools))
+        return tuple(tools[name] for name in dict.fromkeys((*names, *world.found)))
 
     def execute(self, world: World, call: Call, visible: Sequence[str]) -> ToolResult:
         """Carry out one call of the agent."""
@@ -292,6 +293,7 @@ class ToolUseEnv(gymnasium.Env[Observation, str]):
         if calls:
             episode.results += (results,)
             episode.conversation += self.format.results(calls, [result.text for result in results])
+            self._show(self._shown(episode.task, episode.turn, episode.judge.agent))
         episode.truncated = len(episode.results) > self.max_steps_per_turn
         last_turn = episode.turn == len(episode.task.turns) - 1
         grade = None
@@ -320,12 +322,17 @@ class ToolUseEnv(gymnasium.Env[Observation, str]):
         """Say the turn's opening messages, which with ``show_tools`` also tell of tools that became visible."""
         episode = self._running
         before, shown = episode.shown, self._shown(episode.task, episode.turn, episode.judge.agent)
-        if shown.tools != before.tools:
-            episode.shown, episode.tools_version = shown, episode.tools_version + 1
+        self._show(shown)
         openings = self._prepare(episode.task).openings
         if episode.turn not in openings:
             openings[episode.turn] = self._opening(episode.task.turns[episode.turn].messages, before, shown)
         episode.conversation += openings[episode.turn]
+
+    def _show(self, shown: ShownTools) -> None:
+        """From now on the agent sees these tools."""
+        episode = self._running
+        if shown.tools != episode.shown.tools:
+            episode.shown, episode.tools_version = shown, episode.tools_version + 1
 
     def _opening(self, said: Observation, before: ShownTools, shown: ShownTools) -> Observation:
         if self.show_tools and self._running.turn == 0:
@@ -344,9 +351,12 @@ class ToolUseEnv(gymnasium.Env[Observation, str]):
 
     def _shown(self, task: Task, turn: int, world: World) -> ShownTools:
         shown = self._prepare(task).shown
-        if turn not in shown:
+        if world.found or turn not in shown:
             tools = self.shown_tools(task, turn, world)
-            shown[turn] = self._shown_tools.get(tuple(map(id, tools)), lambda: ShownTools(tools, self.format))
+            made = self._shown_tools.get(tuple(map(id, tools)), lambda: ShownTools(tools, self.format))
+            if world.found:  # what agents find differs from one to the next
+                return made
+            shown[turn] = made
         return shown[turn]
 
     def _info(self, terms: dict[str, float], results: Sequence[ToolResult] = ()) -> dict[str, Any]:

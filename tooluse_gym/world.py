@@ -26,6 +26,9 @@ class ToolResult(NamedTuple):
 class World:
     """Tool sets by class name, with their tools by tool name. On a name clash the later set wins."""
 
+    found: tuple[str, ...] = ()
+    """Tools that the agent's calls have made visible, in order: a world with a search for tools says so here."""
+
     def __init__(self, toolsets: Mapping[str, ToolSet]):
         self.toolsets = dict(toolsets)
         self._owner = {name: toolset for toolset in self.toolsets.values() for name in toolset.tools}
