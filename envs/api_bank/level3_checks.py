@@ -1,13 +1,15 @@
-"""Level 3: whether the result of a call agrees with the recorded one, by each API's own official rule."""
+"""Level 3: whether the result of a call is as good as the recorded one, by each API's own official rule.
+
+The result may be another API's: only most checks compare names. A check that misses a field then raises KeyError.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
+from .apis.calculator import plain_formula
+from .checks import Check, similar
 from .manager import Result
 
-Check = Callable[[Result, Result], bool]
-"""``check(result, recorded)``. A KeyError stands for the official check's: the result is another API's."""
+_SIMILAR = similar()
 
 
 def _agree(*fields: str) -> Check:
@@ -18,12 +20,6 @@ def _agree(*fields: str) -> Check:
 def _named(check: Check) -> Check:
     """Both results are of the same API as well."""
     return lambda result, gold: result["api_name"] == gold["api_name"] and check(result, gold)
-
-
-def alike(one: str, other: str) -> bool:
-    """Whether two texts share more than half of their words."""
-    mine, theirs = set(one.split(" ")), set(other.split(" "))
-    return len(mine & theirs) / len(mine | theirs) > 0.5
 
 
 _EQUAL = _named(_agree("input", "output", "exception"))
@@ -56,14 +52,14 @@ def _meeting(result: Result, gold: Result) -> bool:
     said, meant = result["input"], gold["input"]
     fields = ("start_time", "end_time", "location", "attendees")
     return (
-        alike(said["meeting_topic"], meant["meeting_topic"])
+        _SIMILAR(said["meeting_topic"], meant["meeting_topic"])
         and all(said[field] == meant[field] for field in fields)
         and _agree("output", "exception")(result, gold)
     )
 
 
 def _calculation(result: Result, gold: Result) -> bool:
-    formulas = [found["input"]["formula"].replace(" ", "") for found in (result, gold)]
+    formulas = [plain_formula(found["input"]["formula"]) for found in (result, gold)]
     return formulas[0] == formulas[1] and _agree("output", "exception")(result, gold)
 
 
