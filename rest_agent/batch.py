@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields, replace
 import torch
 from torch import Tensor
 
-from rest_agent.outcome import Played
+from tooluse_gym.outcome import Played
 
 
 @dataclass(frozen=True)

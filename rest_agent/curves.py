@@ -12,8 +12,9 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from rest_agent.metrics import Record, wilson
+from rest_agent.metrics import Record
 from rest_agent.results import Results
+from tooluse_gym.evaluation.intervals import wilson
 
 CURVES_NAME = "curves.png"
 DIAGNOSTICS_NAME = "diagnostics.png"

@@ -1,4 +1,4 @@
-"""Numbers of a run: intervals for success rates, and the log they are read from."""
+"""Numbers of a run: the log they are written to and read from."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -17,57 +17,6 @@ if TYPE_CHECKING:
 
 LOG_NAME = "metrics.jsonl"
 _RESERVED = ("stage", "update", "seconds")
-
-
-def wilson(successes: int, n: int, z: float = 1.96) -> tuple[float, float]:
-    """Wilson's interval for a success rate; (0, 1) for n = 0. z = 1.96 gives 95 %."""
-    if not 0 <= successes <= n:
-        raise ValueError(f"expected 0 <= successes <= n, got {successes} of {n}")
-    if n == 0:
-        return 0.0, 1.0
-    rate, spread = successes / n, z * z / n
-    centre = (rate + spread / 2) / (1 + spread)
-    half = z * math.sqrt(rate * (1 - rate) / n + spread / (4 * n)) / (1 + spread)
-    # At the ends the interval is closed exactly, which rounding would miss by an ulp.
-    return (0.0 if successes == 0 else centre - half), (1.0 if successes == n else centre + half)
-
-
-@dataclass(frozen=True)
-class Difference:
-    """How a success rate changed on the same n tasks: ``value`` = after - before, in [``low``, ``high``].
-
-    ``gained`` tasks failed before and succeed after, ``lost`` the other way round; ``p_value`` is McNemar's, exact and
-    two-sided.
-    """
-
-    value: float
-    low: float
-    high: float
-    n: int
-    gained: int
-    lost: int
-    p_value: float
-
-
-def paired_difference(before: Sequence[bool], after: Sequence[bool], z: float = 1.96) -> Difference:
-    """The change between two measurements of the same tasks, in the same order.
-
-    The interval is Agresti and Min's: the normal approximation after adding 1/2 to each cell of the 2 x 2 table, which
-    keeps its level for small n and for no change at all.
-    """
-    n = len(before)
-    if n == 0 or n != len(after):
-        raise ValueError(f"expected two outcomes for each of at least one task, got {n} and {len(after)}")
-    gained = sum(not first and bool(second) for first, second in zip(before, after, strict=True))
-    lost = sum(bool(first) and not second for first, second in zip(before, after, strict=True))
-    up, down, total = gained + 0.5, lost + 0.5, n + 2
-    centre = (up - down) / total
-    half = z * math.sqrt((up + down) - (up - down) ** 2 / total) / total
-    changed = gained + lost
-    tail = sum(math.comb(changed, k) for k in range(min(gained, lost) + 1)) / 2**changed
-    value = (gained - lost) / n
-    low, high = max(-1.0, centre - half), min(1.0, centre + half)
-    return Difference(value, min(low, value), max(high, value), n, gained, lost, min(1.0, 2 * tail))
 
 
 @dataclass(frozen=True)

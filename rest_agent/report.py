@@ -19,10 +19,11 @@ from rich.table import Table
 from rest_agent.config import Config
 from rest_agent.config_text import load, to_tree
 from rest_agent.curves import CURVES_NAME, DIAGNOSTICS_NAME, draw, draw_diagnostics
-from rest_agent.metrics import LOG_NAME, Difference, Record, read_log
+from rest_agent.metrics import LOG_NAME, Record, read_log
 from rest_agent.provenance import provenance
 from rest_agent.results import Results, Score, change, read_results
 from tooluse_gym import messages, trajectory
+from tooluse_gym.evaluation.intervals import Difference
 from tooluse_gym.trajectory import Trajectory
 
 REPORT_NAME = "report.md"

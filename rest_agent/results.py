@@ -36,7 +36,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rest_agent.metrics import Difference, paired_difference, wilson
+from tooluse_gym.evaluation.intervals import Difference, paired_difference, wilson
 
 RESULTS_NAME = "results.json"
 

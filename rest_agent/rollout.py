@@ -6,8 +6,9 @@ A token's loss mask and region are decided where the token is appended, and neve
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import zip_longest
 from statistics import fmean
 from typing import Any, Literal
@@ -19,7 +20,6 @@ from rest_agent.chat import Chat
 from rest_agent.config import ConfigError, EnvironmentConfig, RolloutConfig
 from rest_agent.engine import threads_for_decoding
 from rest_agent.environments import Environments, Start
-from rest_agent.outcome import Outcome
 from rest_agent.regions import TokenText
 from rest_agent.sampling.decode import Answer, Sampling, decode
 from rest_agent.sampling.replies import ReplyEngine, converse
@@ -27,6 +27,7 @@ from rest_agent.segments import Transcript
 from rest_agent.workers import Job, Workers
 from tooluse_gym.env import ToolUseEnv
 from tooluse_gym.formats import get_format
+from tooluse_gym.outcome import Outcome
 
 _LOG = logging.getLogger(__name__)
 
@@ -124,9 +125,10 @@ class Episode:
     Played over or lost, it holds nothing but its rollout; the environment goes back to the arena.
     """
 
-    def __init__(self, arena: Arena, start: Start):
+    def __init__(self, arena: Arena, start: Start, finished: Callable[[Rollout], None] | None = None):
         self._arena = arena
         self._start = start
+        self._finished = finished
         self._tries = 1
         self._conversation: Conversation | None = arena.begin(start)
         self.prompt = self._conversation.prompt
@@ -162,6 +164,8 @@ class Episode:
         self.rollout = self._running.rollout()
         self._arena.give_back(self._running.env)
         self._conversation = None
+        if self._finished is not None:
+            self._finished(self.rollout)
 
     def _failed(self, error: EnvironmentFailed) -> Answer:
         # The environment is not used again: nobody knows its state, and a thread may still be at work in it.
@@ -194,18 +198,27 @@ class Arena(Environments):
                 "opens; use hermes or toolrl, or switch thinking off in model.template_variables"
             )
 
-    def rollouts(self, model: Any, starts: Sequence[Start], sampling: Sampling, seed: int) -> list[Rollout]:
+    def rollouts(
+        self,
+        model: Any,
+        starts: Iterable[Start],
+        sampling: Sampling,
+        seed: int,
+        finished: Callable[[int, Rollout], None] | None = None,
+    ) -> list[Rollout]:
         """One rollout of ``model`` from each starting point, in their order. Equal seeds give equal rollouts.
 
         Args:
             model: a Hugging Face model, or an engine that replies.
+            starts: asked for one by one, as there is room for them.
+            finished: told of each rollout as it ends, by its place in the order.
 
         Raises:
             ConfigError: every opening is too long.
             EnvironmentFailed: no episode could be played to its end.
         """
         episodes: list[Episode] = []
-        speakers = self._speakers(starts, sampling.max_tokens, episodes)
+        speakers = self._speakers(starts, sampling.max_tokens, episodes, finished)
         if isinstance(model, ReplyEngine):
             converse(model, speakers, sampling, self.chat.end_ids, seed)
         else:
@@ -221,10 +234,16 @@ class Arena(Environments):
             )
         return played
 
-    def _speakers(self, starts: Sequence[Start], max_tokens: int, episodes: list[Episode]) -> Iterator[Episode]:
+    def _speakers(
+        self,
+        starts: Iterable[Start],
+        max_tokens: int,
+        episodes: list[Episode],
+        finished: Callable[[int, Rollout], None] | None,
+    ) -> Iterator[Episode]:
         """The episodes to be played, begun when they are asked for; all of them end up in ``episodes``."""
-        for start in starts:
-            episode = Episode(self, start)
+        for number, start in enumerate(starts):
+            episode = Episode(self, start, None if finished is None else partial(finished, number))
             episodes.append(episode)
             if len(episode.prompt) < max_tokens:
                 yield episode

@@ -12,8 +12,7 @@ import torch
 
 from rest_agent.batch import Rollout
 from rest_agent.config import Config, ConfigError, EvalConfig, RLConfig
-from rest_agent.evaluate import _interleave, evaluate
-from rest_agent.outcome import Evaluation
+from rest_agent.evaluate import Evaluation, _interleave, evaluate
 from rest_agent.results import _score
 from tooluse_gym.messages import user
 from tooluse_gym.scoring import Verdict

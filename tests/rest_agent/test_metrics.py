@@ -1,4 +1,4 @@
-"""Intervals against published values; a log that survives being cut off."""
+"""A log that survives being cut off."""
 
 from __future__ import annotations
 
@@ -10,73 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from rest_agent.metrics import LOG_NAME, Record, RunLog, paired_difference, read_log, wilson
-
-
-@pytest.mark.parametrize(
-    ("successes", "n", "interval"),
-    [
-        (0, 10, (0.0, 0.2775)),  # Wilson's interval for 0 of n is z² / (n + z²)
-        (10, 10, (0.7225, 1.0)),
-        (81, 263, (0.2553, 0.3662)),  # Newcombe 1998, table I
-        (15, 148, (0.0624, 0.1605)),
-        (1, 29, (0.0061, 0.1718)),
-        (0, 0, (0.0, 1.0)),
-    ],
-)
-def test_wilson(successes: int, n: int, interval: tuple[float, float]) -> None:
-    assert wilson(successes, n) == pytest.approx(interval, abs=1e-4)
-
-
-def test_wilson_is_closed_at_the_ends() -> None:
-    assert wilson(0, 7)[0] == 0.0
-    assert wilson(7, 7)[1] == 1.0
-    with pytest.raises(ValueError, match="got 3 of 2"):
-        wilson(3, 2)
-
-
-def _outcomes(both: int, lost: int, gained: int, neither: int) -> tuple[list[bool], list[bool]]:
-    before = [True] * (both + lost) + [False] * (gained + neither)
-    after = [True] * both + [False] * lost + [True] * gained + [False] * neither
-    return before, after
-
-
-def test_paired_difference_by_hand() -> None:
-    # 2 lost, 8 gained of 20. Adjusted: (8.5 - 2.5) / 22 = .2727, half = 1.96 sqrt(11 - 36 / 22) / 22 = .2726.
-    change = paired_difference(*_outcomes(5, 2, 8, 5))
-    assert (change.value, change.n, change.gained, change.lost) == (0.3, 20, 8, 2)
-    assert (change.low, change.high) == pytest.approx((0.0001, 0.5454), abs=1e-4)
-    # Exact McNemar: 2 (C(10,0) + C(10,1) + C(10,2)) / 2^10 = 112 / 1024.
-    assert change.p_value == pytest.approx(112 / 1024)
-
-
-def test_no_change_still_has_an_interval() -> None:
-    change = paired_difference(*_outcomes(4, 0, 0, 4))
-    assert change.value == 0
-    assert change.p_value == 1
-    assert change.low == pytest.approx(-change.high)
-    assert 0.1 < change.high < 0.3
-
-
-def test_the_interval_holds_the_estimate_and_stays_within_one() -> None:
-    change = paired_difference(*_outcomes(0, 0, 3, 0))
-    assert change.value == 1.0 == change.high
-    many = paired_difference(*_outcomes(0, 0, 2000, 0))
-    assert many.low <= many.value <= many.high
-    assert many.p_value == 0.0 or many.p_value < 1e-300
-
-
-def test_the_interval_turns_with_the_direction() -> None:
-    before, after = _outcomes(5, 2, 8, 5)
-    up, down = paired_difference(before, after), paired_difference(after, before)
-    assert (down.low, down.high) == pytest.approx((-up.high, -up.low))
-    assert up.p_value == down.p_value
-
-
-@pytest.mark.parametrize(("before", "after"), [([], []), ([True], []), ([True], [True, False])])
-def test_unpaired_outcomes_are_refused(before: list[bool], after: list[bool]) -> None:
-    with pytest.raises(ValueError, match="two outcomes for each"):
-        paired_difference(before, after)
+from rest_agent.metrics import LOG_NAME, Record, RunLog, read_log
 
 
 class Clock:

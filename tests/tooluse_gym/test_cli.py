@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import pkgutil
+import sys
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -158,3 +159,41 @@ def test_a_models_text_cannot_steer_the_terminal(tmp_path: Path, episodes: Path)
     assert "\\x1b[2J[red]\\ud800" in output
     assert step.observation is not None
     assert SimpleNamespace(output=output).output.count("\x1b[2J") == 0
+
+
+def _evaluate(folder: Path, *arguments: str, code: int = 0) -> Result:
+    few = ("--benchmark", "builtin", "--categories", "BFCLMultiTurn-v0", "--limit", "3", "--out", str(folder))
+    return run("evaluate", *few, *arguments, code=code)
+
+
+def silent(env: object) -> object:
+    """Makes an agent that hands back at once."""
+    return lambda observation, info: "No."
+
+
+def test_evaluate_reports_and_compares(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "some_agents", SimpleNamespace(silent=silent))
+    assert "3 of 3" in _evaluate(tmp_path / "gold", "--model", "gold").stdout
+    assert "0 of 3" in _evaluate(tmp_path / "silent", "--model", "some_agents:silent").stdout
+    assert "3 of 3" in run("report", str(tmp_path / "gold"), "--rescore").stdout
+    compared = run("report", str(tmp_path / "silent"), str(tmp_path / "gold")).stdout
+    assert "gold against some_agents:silent" in compared
+    assert "+100.0" in compared
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--model", "no_such_module:agent"), "--model no_such_module:agent: No module named"),
+        (("--model", "http://127.0.0.1:9/v1"), "does not tell the model's name"),
+        (("--model", "gold", "--mode", "other"), "not offered in mode 'other'"),
+        (("--model", "gold", "--option", "nope=1"), "nope"),
+    ],
+    ids=["no agent", "no server", "no mode", "no option"],
+)
+def test_evaluate_tells_what_is_wrong(arguments: tuple[str, ...], message: str, tmp_path: Path) -> None:
+    assert message in _evaluate(tmp_path, *arguments, code=1).stderr
+
+
+def test_benchmarks_are_listed() -> None:
+    assert "builtin" in run("benchmarks").stdout

@@ -1,10 +1,10 @@
-"""The command ``tooluse-gym``: look at environments, episodes and data. Needs no torch."""
+"""The command ``tooluse-gym``: environments, episodes, data, and evaluation. Needs no torch."""
 
 from __future__ import annotations
 
 import typer
 
-from tooluse_gym.cli import data, episodes
+from tooluse_gym.cli import data, episodes, evaluation
 
 __all__ = ["app"]
 
@@ -19,4 +19,7 @@ app.command("envs")(episodes.envs)
 app.command("play")(episodes.play)
 app.command("show")(episodes.show)
 app.command("rescore")(episodes.rescore)
+app.command("benchmarks")(evaluation.list_benchmarks)
+app.command("evaluate")(evaluation.evaluate)
+app.command("report")(evaluation.report_run)
 app.add_typer(data.app, name="data")

@@ -40,7 +40,7 @@ def play(
     save: Annotated[Path | None, typer.Option(help="Append the trajectory to this JSON Lines file.")] = None,
 ) -> None:
     """Play a demonstration of a task, by default the ground truth, and print it."""
-    with gymnasium.make(env_id, **dict(_parse_option(text) for text in option or ())) as env:
+    with gymnasium.make(env_id, **dict(parse_option(text) for text in option or ())) as env:
         inner = env.unwrapped
         if not isinstance(inner, ToolUseEnv):
             raise ConfigurationError(f"{env_id} is not a tool-use environment")
@@ -50,14 +50,15 @@ def play(
         trajectory.save(save, [record])
 
 
-def _parse_option(text: str) -> tuple[str, Any]:
+def parse_option(text: str) -> tuple[str, Any]:
+    """``key=value`` with a value in JSON; a word needs no quotes."""
     key, equals, value = text.partition("=")
     if not equals:
         raise ConfigurationError(f"an option has the form key=value, got {text!r}")
     try:
         return key, json.loads(value)
     except json.JSONDecodeError:
-        return key, value  # a word needs no quotes
+        return key, value
 
 
 @command

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 from tooluse_gym.env import ToolUseEnv
-from tooluse_gym.tasks import Task
 from tooluse_gym.trajectory import Trajectory
 
 
@@ -27,12 +26,14 @@ class Played:
     """The environment failed, twice: nothing is known of the policy, and the group does without this rollout."""
     steps: int = 0
     """Assistant messages."""
-    calls: int = 0
-    """Tool calls made."""
+    turn_calls: tuple[int, ...] = ()
+    """Tool calls made in each turn that was played."""
     trajectory: Trajectory | None = None
 
-
-Episode = TypeVar("Episode", bound=Played)
+    @property
+    def calls(self) -> int:
+        """Tool calls made."""
+        return sum(self.turn_calls)
 
 
 class Outcome:
@@ -42,7 +43,7 @@ class Outcome:
         self.truncated = False
         self._terms = env.rubric.zeros()
         self._turn_rewards = [0.0]
-        self._calls = 0
+        self._turn_calls = [0]
 
     @property
     def turn(self) -> int:
@@ -54,10 +55,11 @@ class Outcome:
         self._turn_rewards[-1] += reward
         for name, value in info["reward_terms"].items():
             self._terms[name] += value
-        self._calls += len(info["failures"])
+        self._turn_calls[-1] += len(info["failures"])
         self.truncated |= truncated
         if not over and info["step"] == 0:  # nothing was said in it yet: a new turn
             self._turn_rewards.append(0.0)
+            self._turn_calls.append(0)
 
     def fields(self, env: ToolUseEnv) -> dict[str, Any]:
         """Those of :class:`Played`."""
@@ -70,46 +72,6 @@ class Outcome:
             "valid": trajectory.verdict is not None and trajectory.verdict.valid,
             "truncated": self.truncated,
             "steps": len(trajectory.steps),
-            "calls": self._calls,
+            "turn_calls": tuple(self._turn_calls),
             "trajectory": trajectory,
         }
-
-
-@dataclass(frozen=True)
-class Evaluation(Generic[Episode]):
-    """Episodes of one policy on a list of tasks, one each, in the order of the tasks."""
-
-    rollouts: Sequence[Episode]
-    tasks: Sequence[Task]
-
-    def summary(self) -> dict[str, Any]:
-        """Figures for ``results.json``; ``outcomes`` has one bool per task, for paired comparisons."""
-        kinds = self._by_kind()
-        count = len(self.rollouts)
-        return {
-            "n": count,
-            "valid": sum(rollout.valid for rollout in self.rollouts),
-            "reward": sum(rollout.reward for rollout in self.rollouts) / count,
-            "truncated": sum(rollout.truncated for rollout in self.rollouts),
-            "outcomes": [rollout.valid for rollout in self.rollouts],
-            **({"by_kind": kinds} if kinds else {}),
-        }
-
-    def _by_kind(self) -> dict[str, list[int]]:
-        """Solved and tried requests by kind, of tasks whose metadata says what each turn requests.
-
-        An episode is judged up to its first wrong turn; later requests count as not tried. Of an episode that was cut
-        every request counts as failed.
-        """
-        counts: dict[str, list[int]] = {}
-        for rollout, task in zip(self.rollouts, self.tasks, strict=True):
-            verdict = rollout.trajectory.verdict if rollout.trajectory is not None else None
-            for turn, kind in enumerate(task.metadata.get("requests", ())):
-                wrong = verdict.turn if verdict is not None else None
-                if wrong is not None and turn > wrong:
-                    break
-                solved = verdict is not None and (verdict.valid or (wrong is not None and turn < wrong))
-                count = counts.setdefault(str(kind), [0, 0])
-                count[0] += solved
-                count[1] += 1
-        return dict(sorted(counts.items()))
