@@ -61,6 +61,7 @@ class Episode:
     ended: bool = False
     truncated: bool = False
     verdict: Verdict | None = None
+    given: Mapping[str, Any] = field(default_factory=dict)  # the benchmark's own options of reset
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Episode:
         # Only the worlds inside the judge change in place; all else is immutable and shared.
@@ -93,7 +94,8 @@ class ToolUseEnv(gymnasium.Env[Observation, str]):
 
     An environment is a subclass with ``toolsets``, the classes that tasks name; where building a world takes more than
     ``cls(**initial_state)``, it defines ``make_world`` instead; where the official scorer does not compare worlds, it
-    defines ``make_judge``.
+    defines ``make_judge``; where ``reset`` takes options of its own, it names them in ``own_options`` and says in
+    ``vary`` what becomes of the task. They must be JSON data, and are part of the episode's record.
 
     Args:
         tasks: where tasks come from.
@@ -111,6 +113,7 @@ class ToolUseEnv(gymnasium.Env[Observation, str]):
 
     metadata = {"render_modes": ["ansi"], "render_fps": 1}  # noqa: RUF012 (Gymnasium's own form)
     toolsets: ClassVar[tuple[type[ToolSet], ...]] = ()
+    own_options: ClassVar[tuple[str, ...]] = ()
 
     def __init__(
         self,
@@ -157,6 +160,10 @@ class ToolUseEnv(gymnasium.Env[Observation, str]):
         state = copy.deepcopy(dict(task.initial_state))  # tool sets may keep and change what they are given
         return World({name: classes[name](**state.get(name, {})) for name in task.toolsets})
 
+    def vary(self, task: Task, given: Mapping[str, Any]) -> Task:
+        """The task as those of ``own_options`` change it that ``reset`` was given (at least one)."""
+        raise NotImplementedError
+
     def make_judge(self, task: Task) -> Judge:
         """The judge of a new episode, with the agent's world; the ground truth of a task is played once."""
         prepared = self._prepare(task)
@@ -180,9 +187,14 @@ class ToolUseEnv(gymnasium.Env[Observation, str]):
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Observation, dict[str, Any]]:
         super().reset(seed=seed)
-        task, prefix, update = self._choose(dict(options or {}))
+        options = dict(options or {})
+        own = {name: options.pop(name, None) for name in self.own_options}
+        task, prefix, update = self._choose(options)
+        given = {name: copy.deepcopy(value) for name, value in own.items() if value is not None}
+        if given:
+            task = self.vary(task, given)
         judge = self.make_judge(task)
-        self._episode = episode = Episode(task, judge, prefix, update, self._shown(task, 0, judge.agent))
+        self._episode = episode = Episode(task, judge, prefix, update, self._shown(task, 0, judge.agent), given=given)
         self._open_turn()
         if prefix:
             for said in self.tasks.demonstrate(task, np.random.default_rng(0), noise=0.0)[:prefix]:
@@ -278,6 +290,7 @@ class ToolUseEnv(gymnasium.Env[Observation, str]):
             steps=episode.steps,
             verdict=episode.verdict,
             update=episode.update,
+            given=dict(episode.given),
         )
 
     # How an episode goes on
@@ -383,7 +396,8 @@ class ToolUseEnv(gymnasium.Env[Observation, str]):
         """Task, prefix and update that ``reset`` was asked for."""
         task_id, split, prefix, update = (options.pop(key, None) for key in _OPTIONS)
         if options:
-            raise ConfigurationError(f"unknown reset option {next(iter(options))!r}; known: {', '.join(_OPTIONS)}")
+            known = ", ".join((*_OPTIONS, *self.own_options))
+            raise ConfigurationError(f"unknown reset option {next(iter(options))!r}; known: {known}")
         if task_id is None:
             task = self.tasks.sample(self.np_random, self.split if split is None else self._known_split(split))
         else:

@@ -31,7 +31,7 @@ class Trajectory:
     """An episode of ``gymnasium.make(env, **options)`` on ``task``, started after ``prefix`` ground-truth steps.
 
     ``opening`` is the first observation; ``verdict`` is None while the episode was not over. ``update`` is what a
-    rubric that changes over training went by.
+    rubric that changes over training went by, ``given`` what the benchmark's own options of ``reset`` were.
     """
 
     env: str | None
@@ -42,6 +42,7 @@ class Trajectory:
     steps: tuple[Step, ...]
     verdict: Verdict | None = None
     update: int = 1
+    given: dict[str, Any] = field(default_factory=dict)
 
     @property
     def reward(self) -> float:
@@ -111,7 +112,7 @@ def replay(trajectory: Trajectory, *, verify: bool = True, **options: Any) -> Tr
     env = gymnasium.make(trajectory.env, **{**trajectory.options, **options})
     try:
         begin = {"task_id": trajectory.task, "prefix": trajectory.prefix, "update": trajectory.update}
-        observation, _ = env.reset(options=begin)
+        observation, _ = env.reset(options={**begin, **trajectory.given})
         _compare(verify, trajectory, "opening", observation, trajectory.opening)
         for number, step in enumerate(trajectory.steps):
             observation, *_ = env.step(step.action)
