@@ -4,6 +4,8 @@ Reads one case a line, ``{"owner", "scenario", "long_context", "calls"}``, and w
 ``{"results", "state"}``, or ``{"died": exit status}`` if the program did not come back from it. Needs nothing else.
 """
 
+import contextlib
+import importlib
 import json
 import os
 import resource
@@ -13,6 +15,11 @@ import tempfile
 from pathlib import Path
 
 from bfcl_eval.eval_checker.multi_turn_eval.multi_turn_utils import execute_multi_turn_func_call
+
+SIMULATORS = "bfcl_eval.eval_checker.multi_turn_eval.func_source_code"
+for name in ("memory_kv", "memory_rec_sum"):  # once, not in each case; what they need may be absent
+    with contextlib.suppress(ImportError):
+        importlib.import_module(f"{SIMULATORS}.{name}")
 
 SECONDS = 3  # of computing time for one case
 MEMORY = 2 << 30  # bytes

@@ -13,6 +13,7 @@ import gymnasium
 if TYPE_CHECKING:
     from tooluse_gym.envs.bfcl.ast.scorer import score_ast, score_ast_calls
     from tooluse_gym.envs.bfcl.data import load_tasks
+    from tooluse_gym.envs.bfcl.memory.judge import score_answer
     from tooluse_gym.envs.bfcl.scorer import score_calls, score_replies
     from tooluse_gym.envs.bfcl.scores import aggregate_scores, format_sensitivity
     from tooluse_gym.envs.bfcl.world import World
@@ -24,6 +25,7 @@ __all__ = [
     "aggregate_scores",
     "format_sensitivity",
     "load_tasks",
+    "score_answer",
     "score_ast",
     "score_ast_calls",
     "score_calls",
@@ -32,6 +34,7 @@ __all__ = [
 
 gymnasium.register(id="BFCLMultiTurn-v0", entry_point="tooluse_gym.envs.bfcl.env:BFCLMultiTurnEnv")
 gymnasium.register(id="BFCLSingleTurn-v0", entry_point="tooluse_gym.envs.bfcl.single_turn_env:BFCLSingleTurnEnv")
+gymnasium.register(id="BFCLMemory-v0", entry_point="tooluse_gym.envs.bfcl.memory.env:BFCLMemoryEnv")
 
 _HOMES = {
     "Verdict": "tooluse_gym.scoring",
@@ -39,6 +42,7 @@ _HOMES = {
     "aggregate_scores": "tooluse_gym.envs.bfcl.scores",
     "format_sensitivity": "tooluse_gym.envs.bfcl.scores",
     "load_tasks": "tooluse_gym.envs.bfcl.data",
+    "score_answer": "tooluse_gym.envs.bfcl.memory.judge",
     "score_ast": "tooluse_gym.envs.bfcl.ast.scorer",
     "score_ast_calls": "tooluse_gym.envs.bfcl.ast.scorer",
     "score_calls": "tooluse_gym.envs.bfcl.scorer",

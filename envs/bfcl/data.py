@@ -53,7 +53,7 @@ MOST_STEPS = 20
 REVEAL = "I have updated some more functions you can choose from. What about now?"
 """What upstream's user says when held-out functions appear; the question file leaves that turn empty."""
 
-QUESTION_TURNS = {
+QUESTION_TURNS: dict[str, Any] = {
     "type": "array",
     "minItems": 1,
     "items": {

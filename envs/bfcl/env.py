@@ -20,7 +20,50 @@ from tooluse_gym.world import ToolResult
 from tooluse_gym.world import World as BaseWorld
 
 
-class BFCLMultiTurnEnv(ToolUseEnv):
+class SimulatorEnv(ToolUseEnv):
+    """What environments over BFCL's simulators share.
+
+    Args:
+        tasks: as in :class:`~tooluse_gym.env.ToolUseEnv`.
+        folder: BFCL's data, whose docs of functions are shown where it has them; None shows the simulators' own.
+        data_dir: where to look for the prompts of the format ``prompting`` if there is no such folder.
+        format: as in :class:`~tooluse_gym.env.ToolUseEnv`, or ``prompting``.
+        **options: those of :class:`~tooluse_gym.env.ToolUseEnv`.
+    """
+
+    def __init__(
+        self,
+        tasks: TaskSource,
+        folder: Path | None,
+        *,
+        data_dir: str | Path | None,
+        format: str | Format,
+        **options: Any,
+    ):
+        self._documented = folder if folder is not None and (folder / docs.FOLDER).is_dir() else None
+        if format == "prompting":
+            format = load_prompting(folder or data.where(data_dir))
+        super().__init__(tasks, format=format, **options)
+
+    def make_world(self, task: Task) -> World:
+        return make_world(task, "model", {})
+
+    def shown_tools(self, task: Task, turn: int, world: BaseWorld) -> tuple[Tool, ...]:
+        """Upstream's docs where they are at hand and the task is upstream's, else those of the simulators."""
+        tools: Mapping[str, Tool] = world.tools
+        if self._documented is not None:
+            held_out = tuple(name for later in task.turns for name in later.reveals)
+            tools = docs.load_docs(self._documented, task.toolsets, held_out)
+        return tuple(tools[name] for name in task.visible(turn, tuple(tools)))
+
+    def execute(self, world: BaseWorld, call: Call, visible: Sequence[str]) -> ToolResult:
+        if self.validation == "official":
+            assert isinstance(world, World)
+            return ToolResult(world.execute_call(call))
+        return super().execute(world, call, visible)
+
+
+class BFCLMultiTurnEnv(SimulatorEnv):
     """Several turns over simulated APIs: a file system, a calculator, a social network and more.
 
     Official evaluation, message for message and verdict for verdict, is ``validation="official"``,
@@ -51,13 +94,7 @@ class BFCLMultiTurnEnv(ToolUseEnv):
     ):
         tasks = _source(dataset, data_dir, allow_test_data, dict(starter or {}))
         folder = None if dataset == "starter" else data.where(data_dir)
-        self._documented = folder if folder is not None and (folder / docs.FOLDER).is_dir() else None
-        if format == "prompting":
-            format = load_prompting(folder or data.where(data_dir))
-        super().__init__(tasks, format=format, **options)
-
-    def make_world(self, task: Task) -> World:
-        return make_world(task, "model", {})
+        super().__init__(tasks, folder, data_dir=data_dir, format=format, **options)
 
     def make_judge(self, task: Task) -> Judge:
         if self.validation == "strict":
@@ -68,20 +105,6 @@ class BFCLMultiTurnEnv(ToolUseEnv):
         if prepared.truth:
             return WorldJudge(task, self.make_world(task), prepared.truth)
         return WorldJudge(task, *make_worlds(task))
-
-    def shown_tools(self, task: Task, turn: int, world: BaseWorld) -> tuple[Tool, ...]:
-        """Upstream's docs where they are at hand and the task is upstream's, else those of the simulators."""
-        tools: Mapping[str, Tool] = world.tools
-        if self._documented is not None:
-            held_out = tuple(name for later in task.turns for name in later.reveals)
-            tools = docs.load_docs(self._documented, task.toolsets, held_out)
-        return tuple(tools[name] for name in task.visible(turn, tuple(tools)))
-
-    def execute(self, world: BaseWorld, call: Call, visible: Sequence[str]) -> ToolResult:
-        if self.validation == "official":
-            assert isinstance(world, World)
-            return ToolResult(world.execute_call(call))
-        return super().execute(world, call, visible)
 
 
 def _source(dataset: str, data_dir: str | Path | None, allow_test_data: bool, starter: dict[str, Any]) -> TaskSource:
