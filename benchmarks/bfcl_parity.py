@@ -15,26 +15,31 @@ import argparse
 import gzip
 import hashlib
 import json
+import subprocess
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from tooluse_gym.env import Validation
+from tooluse_gym.env import ToolUseEnv, Validation
 from tooluse_gym.envs.bfcl.ast.return_formats import ReturnFormat, decode_reply
 from tooluse_gym.envs.bfcl.ast.scorer import score_ast, score_ast_calls
 from tooluse_gym.envs.bfcl.data import CATEGORIES, load_payload, load_tasks
 from tooluse_gym.envs.bfcl.docs import Documented, load_docs
 from tooluse_gym.envs.bfcl.env import BFCLMultiTurnEnv
+from tooluse_gym.envs.bfcl.prompt_config import FORMAT_SENSITIVITY
 from tooluse_gym.envs.bfcl.prompting import Prompting, load_prompting
 from tooluse_gym.envs.bfcl.scorer import PREFIX, Played, make_world, play_calls, play_replies
-from tooluse_gym.envs.bfcl.single_turn import SINGLE_TURN, documented, load_single_turn
+from tooluse_gym.envs.bfcl.single_prompting import load_single_prompting
+from tooluse_gym.envs.bfcl.single_turn import SINGLE_TURN, documented, load_format_sensitivity, load_single_turn
+from tooluse_gym.envs.bfcl.single_turn_env import BFCLSingleTurnEnv
 from tooluse_gym.envs.bfcl.world import World
 from tooluse_gym.errors import DataNotFoundError
 from tooluse_gym.formats.json_calls import JsonError
 from tooluse_gym.formats.python_calls import DecodeError, decode, render_calls
 from tooluse_gym.formats.structured import render_calls as render_structured
+from tooluse_gym.formats.wording import UnwritableReplyError
 from tooluse_gym.scoring import Verdict
 from tooluse_gym.tasks import Task
 from tooluse_gym.world import ToolResult
@@ -158,6 +163,18 @@ def system_prompts(records: Iterable[Record], tasks: Tasks, folder: Path, prompt
         if first["role"] == "system":
             prompt += f"\n\n{first['content']}"
         yield record["id"], hashlib.sha256(prompt.encode()).hexdigest(), record["prompting_system_sha256"]
+
+
+def variants(oracle: str, folder: Path) -> Iterator[Case]:
+    """Every prompt of format_sensitivity, as the program installed for the interpreter ``oracle`` makes it."""
+    script = Path(__file__).with_name("bfcl_prompt_oracle.py")
+    done = subprocess.run([oracle, str(script)], capture_output=True, text=True, check=True)
+    theirs = dict(line.split() for line in done.stdout.splitlines())
+    for config in FORMAT_SENSITIVITY:
+        format = load_single_prompting(folder, config)
+        for name, task in load_format_sensitivity(config, folder).items():
+            prompt = format.system_prompt(documented(task))
+            yield name, hashlib.sha256(prompt.encode()).hexdigest(), theirs.get(name)
 
 
 def _docs(task: Task, folder: Path) -> list[Documented]:
@@ -322,10 +339,28 @@ def agreement(cases: Iterable[Case]) -> str:
     return f"{sum(agrees)}/{len(agrees)}"
 
 
-def valid_ground_truths(category: str, folder: Path, tasks: Tasks, **options: Any) -> str:
-    env = BFCLMultiTurnEnv(category, data_dir=folder, rubric="official", **options)
-    rewards = [env.demonstrate(seed=0, options={"task_id": task_id}).reward for task_id in tasks]
-    return f"{sum(rewards):g}/{len(rewards)}"
+def valid_ground_truths(env: ToolUseEnv, tasks: Iterable[str]) -> str:
+    valid = [_is_valid(env, task_id) for task_id in tasks]
+    return f"{sum(valid)}/{len(valid)}"
+
+
+def _is_valid(env: ToolUseEnv, task_id: str) -> bool:
+    try:
+        verdict = env.demonstrate(seed=0, options={"task_id": task_id}).verdict
+    except UnwritableReplyError:  # the format cannot say it
+        return False
+    return verdict is not None and verdict.valid
+
+
+MULTI_MODES: tuple[Mapping[str, Any], ...] = ({"format": "pythonic", "validation": "official"}, {"format": "hermes"})
+SINGLE_MODES: Mapping[str, Mapping[str, Any]] = {
+    "prompting": {"format": "prompting", "validation": "official"},
+    "function calling": {"format": "structured", "show_tools": False, "validation": "official"},
+    "pythonic": {"format": "pythonic", "validation": "official"},
+    "hermes": {"format": "hermes", "validation": "official"},
+    "strict": {"format": "hermes"},
+}
+"""How ground truths are played."""
 
 
 def print_parity(calls: Grouped, replies: Grouped, tasks: Mapping[str, Tasks], folder: Path) -> None:
@@ -335,12 +370,32 @@ def print_parity(calls: Grouped, replies: Grouped, tasks: Mapping[str, Tasks], f
             len(known),
             agreement(verdicts_on_calls(calls[category], known)),
             agreement(verdicts_on_replies(replies[category], known)),
-            valid_ground_truths(category, folder, known, format="pythonic", validation="official"),
-            valid_ground_truths(category, folder, known, format="hermes", validation="strict"),
+            *(
+                valid_ground_truths(BFCLMultiTurnEnv(category, data_dir=folder, **options), known)
+                for options in MULTI_MODES
+            ),
         )
         for category, known in tasks.items()
     ]
     table(("category", "tasks", "verdicts on calls", "verdicts on replies", "GT official", "GT strict"), rows)
+
+
+def print_single_turn(folder: Path, prompted: bool) -> None:
+    """Verdicts on recorded replies and calls, and how many of the ground truths that can be met are valid."""
+    modes = {name: options for name, options in SINGLE_MODES.items() if prompted or name != "prompting"}
+    verdicts: dict[str, list[Record]] = {category: [] for category in SINGLE_TURN}
+    for record in read(folder / SINGLE_VERDICTS):
+        verdicts[record["category"]].append(record)
+    rows = []
+    for category in SINGLE_TURN:
+        tasks = load_single_turn(category, folder)
+        met = [task_id for task_id, task in tasks.items() if "unsatisfiable" not in task.metadata]
+        played = (
+            valid_ground_truths(BFCLSingleTurnEnv(category, data_dir=folder, **options), met)
+            for options in modes.values()
+        )
+        rows.append((category, len(tasks), agreement(single_turn_verdicts(verdicts[category], tasks)), *played))
+    table(("category", "tasks", "verdicts", *(f"GT {name}" for name in modes)), rows)
 
 
 def print_modes(calls: Grouped, replies: Grouped, tasks: Mapping[str, Tasks]) -> None:
@@ -362,13 +417,10 @@ def print_modes(calls: Grouped, replies: Grouped, tasks: Mapping[str, Tasks]) ->
     table(("valid", "as the other mode says", *tasks), rows)
 
 
-def print_others(tasks: Tasks, folder: Path) -> None:
-    try:
-        prompting, said = load_prompting(folder), "messages"
-    except DataNotFoundError:
-        prompting, said = None, "messages but system prompts"
-    single_turn = {name: task for category in SINGLE_TURN for name, task in load_single_turn(category, folder).items()}
-    docs = [record for record in read(folder / DOCS) if record["id"] in tasks]
+def print_others(tasks: Tasks, single_turn: Tasks, folder: Path, oracle: str | None) -> None:
+    prompting = at_hand(folder)
+    docs, known = read(folder / DOCS), {**tasks, **single_turn}
+    said = "messages" if prompting is not None else "messages but system prompts"
     compared = [
         (GROUND_TRUTHS, "results, states", ground_truths(read(folder / GROUND_TRUTHS), tasks)),
         (RANDOM_CALLS, "results, states", random_calls(read(folder / RANDOM_CALLS), tasks, load_payload(folder))),
@@ -376,22 +428,37 @@ def print_others(tasks: Tasks, folder: Path) -> None:
         (DECODINGS, "values, call texts", decodings(read(folder / DECODINGS))),
         (DECODINGS, "values in other languages and formats", other_decodings(read(folder / DECODINGS))),
         (SINGLE_VERDICTS, "verdicts, error types", single_turn_verdicts(read(folder / SINGLE_VERDICTS), single_turn)),
-        (DOCS, "functions, docs, tool lists", loaded_docs(docs, tasks, folder)),
+        (DOCS, "functions, docs, tool lists", loaded_docs(docs, known, folder)),
     ]
     if prompting is not None:
-        compared.append((DOCS, "system prompts", system_prompts(docs, tasks, folder, prompting)))
+        compared.append((DOCS, "system prompts", system_prompts(docs, known, folder, prompting)))
+    if oracle is not None:
+        compared.append(("the installed program", "prompts of format_sensitivity", variants(oracle, folder)))
     table(("recorded", "compared", "agree"), [(name, what, agreement(cases)) for name, what, cases in compared])
+
+
+def at_hand(folder: Path) -> Prompting | None:
+    """The prompting mode, if the release is there, whose prompts it needs."""
+    try:
+        return load_prompting(folder)
+    except DataNotFoundError:
+        return None
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=str(__doc__).partition("\n")[0])
     parser.add_argument("folder", type=Path, help="BFCL's data with the recorded outputs")
-    folder = parser.parse_args().folder
+    parser.add_argument("--oracle", metavar="PYTHON", help="an interpreter that has bfcl_eval: compare its prompts too")
+    asked = parser.parse_args()
+    folder = asked.folder
     tasks = {category: load_tasks(category, folder) for category in CATEGORIES}
+    single_turn = {name: task for category in SINGLE_TURN for name, task in load_single_turn(category, folder).items()}
     calls, replies = grouped(read(folder / CALLS)), grouped(read(folder / REPLIES))
     print_parity(calls, replies, tasks, folder)
     print_modes(calls, replies, tasks)
-    print_others({task_id: task for known in tasks.values() for task_id, task in known.items()}, folder)
+    print_single_turn(folder, prompted=at_hand(folder) is not None)
+    flat = {task_id: task for known in tasks.values() for task_id, task in known.items()}
+    print_others(flat, single_turn, folder, asked.oracle)
 
 
 if __name__ == "__main__":

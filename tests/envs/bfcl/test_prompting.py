@@ -68,10 +68,12 @@ def test_prompt_needs_the_release(bfcl_data: Path, monkeypatch: pytest.MonkeyPat
         BFCLMultiTurnEnv("base", data_dir=bfcl_data, format="prompting")
 
 
-def test_system_prompts_are_upstreams(bfcl_release: Path, bfcl_tasks: dict[str, Task], bfcl_records: Records) -> None:
-    records = [record for record in bfcl_records(bfcl_parity.DOCS) if record["id"] in bfcl_tasks]
-    cases = list(bfcl_parity.system_prompts(records, bfcl_tasks, bfcl_release, load_prompting(bfcl_release)))
-    assert len(cases) == 800
+def test_system_prompts_are_upstreams(
+    bfcl_release: Path, bfcl_tasks: dict[str, Task], single_turn_tasks: dict[str, Task], bfcl_records: Records
+) -> None:
+    records, tasks = bfcl_records(bfcl_parity.DOCS), {**bfcl_tasks, **single_turn_tasks}
+    cases = list(bfcl_parity.system_prompts(records, tasks, bfcl_release, load_prompting(bfcl_release)))
+    assert len(cases) == 4441
     assert bfcl_parity.differing(cases) == []
 
 
