@@ -1,4 +1,4 @@
-"""BFCL's multi-turn function-calling tasks: the environment, and the scoring interface.
+"""BFCL's function-calling tasks: the environments, and the scoring interface.
 
 The public names load when first used; importing this package is cheap.
 """
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from tooluse_gym.envs.bfcl.memory.judge import score_answer
     from tooluse_gym.envs.bfcl.scorer import score_calls, score_replies
     from tooluse_gym.envs.bfcl.scores import aggregate_scores, format_sensitivity
+    from tooluse_gym.envs.bfcl.single_turn import load_format_sensitivity, load_single_turn
     from tooluse_gym.envs.bfcl.world import World
     from tooluse_gym.scoring import Verdict
 
@@ -24,6 +25,8 @@ __all__ = [
     "World",
     "aggregate_scores",
     "format_sensitivity",
+    "load_format_sensitivity",
+    "load_single_turn",
     "load_tasks",
     "score_answer",
     "score_ast",
@@ -41,6 +44,8 @@ _HOMES = {
     "World": "tooluse_gym.envs.bfcl.world",
     "aggregate_scores": "tooluse_gym.envs.bfcl.scores",
     "format_sensitivity": "tooluse_gym.envs.bfcl.scores",
+    "load_format_sensitivity": "tooluse_gym.envs.bfcl.single_turn",
+    "load_single_turn": "tooluse_gym.envs.bfcl.single_turn",
     "load_tasks": "tooluse_gym.envs.bfcl.data",
     "score_answer": "tooluse_gym.envs.bfcl.memory.judge",
     "score_ast": "tooluse_gym.envs.bfcl.ast.scorer",
