@@ -19,7 +19,7 @@ class DataSource:
         where: the folder where it is. Raises DataNotFoundError, which names the remedy, if it is nowhere.
         fetch: gets it, unless it is there, and returns its folder. Raises DataNotFoundError, with the reason, if it
             cannot be got.
-        verify: what is wrong with the data in a folder, a line per file: ``name: missing``, ``name: not that of …``.
+        verify: what is wrong with the data in a folder, a line per file: ``path: missing``, ``path: not that of …``.
             Nothing, if it is complete and of the right release.
     """
 

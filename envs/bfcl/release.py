@@ -184,9 +184,12 @@ def wrong_files(folder: Path) -> list[str]:
             continue
         try:
             path = folder / name.removeprefix("data/") if name.startswith("data/") else source(folder, name)
-            demand_release(path, known)
-        except (DataNotFoundError, TaskError) as error:
-            wrong.append(str(error))
+        except DataNotFoundError:
+            path = folder.parent / name
+        if not path.is_file():
+            wrong.append(f"{path}: missing")
+        elif not _is_intact(path, known):
+            wrong.append(f"{path}: not that of release {RELEASE}")
     return wrong
 
 

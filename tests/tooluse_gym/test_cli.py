@@ -128,10 +128,12 @@ def test_data_get_and_where_print_the_folder(bfcl_folder: Path, monkeypatch: pyt
 def test_data_verify_names_what_is_wrong(bfcl_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from tooluse_gym.envs.bfcl import data
 
-    output = run("data", "verify", "bfcl", code=1).stdout
-    assert f"{bfcl_folder}/BFCL_v4_multi_turn_base.json is not that of BFCL release 2026.3.23" in output
-    assert f"{bfcl_folder}/BFCL_v4_multi_turn_miss_func.json is missing" in output
-    assert "default_prompts.py is there: run 'tooluse-gym data get bfcl'" in output
+    result = run("data", "verify", "bfcl", code=1)
+    assert f"{bfcl_folder}/BFCL_v4_multi_turn_base.json: not that of release 2026.3.23\n" in result.stdout
+    assert f"{bfcl_folder}/BFCL_v4_multi_turn_miss_func.json: missing\n" in result.stdout
+    assert "default_prompts.py: missing\n" in result.stdout
+    count = len(result.stdout.splitlines())
+    assert result.stderr == f"{bfcl_folder}: {count} wrong; 'tooluse-gym data get bfcl' gets a complete copy\n"
     monkeypatch.setattr(data, "SOURCE", replace(data.SOURCE, verify=lambda folder: []))
     assert run("data", "verify", "bfcl").stdout == f"{bfcl_folder}: complete, and of the right release\n"
 

@@ -58,6 +58,7 @@ def verify(name: Name) -> None:
     folder = source.where()
     if wrong := source.verify(folder):
         typer.echo("\n".join(wrong))
+        typer.echo(f"{folder}: {len(wrong)} wrong; 'tooluse-gym data get {name}' gets a complete copy", err=True)
         raise typer.Exit(1)
     typer.echo(f"{folder}: complete, and of the right release")
 

@@ -126,9 +126,10 @@ def test_verify_names_files(tmp_path: Path) -> None:
     assert data.verify(folder) == []
     (folder / QUESTIONS).unlink()
     (folder.parent / PROMPTS).write_text("other")
-    missing, other = data.verify(folder)
-    assert missing == f"{folder / QUESTIONS} is missing: run {GET} for a complete copy of BFCL's data"
-    assert other.startswith(f"{folder.parent / PROMPTS} is not that of BFCL release 2026.3.23")
+    assert data.verify(folder) == [
+        f"{folder / QUESTIONS}: missing",
+        f"{folder.parent / PROMPTS}: not that of release 2026.3.23",
+    ]
     (folder.parent / LONG_CONTEXT).unlink()
     (folder / FIXTURES).write_text("{}")
     assert data.verify(folder)[-1].startswith(f"{folder / FIXTURES}: field long_context: there must be")
