@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tooluse_gym.envs.api_bank.call_format import ApiBankCalls
@@ -37,12 +37,14 @@ def test_other_text_is_the_answer_or_stray() -> None:
     assert FORMAT.parse("[F(a='x").calls[0].error == "the value of 'a' does not end"
 
 
+@settings(max_examples=50)
 @given(text=TEXTS)
 def test_segments_cover_any_text(text: str) -> None:
     reply = FORMAT.parse(text)
     assert "".join(text[segment.start : segment.end] for segment in reply.segments) == text
 
 
+@settings(max_examples=50)
 @given(st.dictionaries(st.from_regex("[a-z]+", fullmatch=True), st.one_of(TEXTS, st.integers(-9, 9), st.booleans())))
 def test_what_is_written_reads_back(arguments: dict[str, object]) -> None:
     calls = (Call("F", arguments), Call("G"))

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tooluse_gym.envs.api_bank.calls import find_calls, literal, official_text, reference_call, write_call
@@ -82,6 +82,7 @@ def test_a_malformed_call_says_why(text: str, error: str) -> None:
     assert not later
 
 
+@settings(max_examples=50)
 @given(text=st.one_of(st.text(), SYNTAX))
 def test_any_text_can_be_read(text: str) -> None:
     reference_call(text)
@@ -91,6 +92,7 @@ def test_any_text_can_be_read(text: str) -> None:
         position = found.end
 
 
+@settings(max_examples=50)
 @given(st.dictionaries(st.from_regex(r"[a-z_]+", fullmatch=True), st.one_of(st.text(), SYNTAX, st.integers(-99, 99))))
 def test_a_written_call_reads_back(arguments: dict[str, Any]) -> None:
     assert [found.call for found in find_calls(write_call("F", arguments))] == [Call("F", arguments)]

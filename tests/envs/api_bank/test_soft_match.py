@@ -1,13 +1,14 @@
 from __future__ import annotations
 
-import json
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tooluse_gym.envs.api_bank.soft_match import accuracies, parse_reply, soft_match
+from benchmarks.api_bank_parity import TOOLRL, differing, soft_matches
+from tooluse_gym.envs.api_bank.soft_match import accuracies, soft_match
 
 GOLD = ("F", {"a": "1"})
 
@@ -41,18 +42,6 @@ def test_accuracies_are_percentages_by_level() -> None:
 def test_the_recorded_scores_and_parses(
     api_bank_data: Path, api_bank_records: Callable[[str], list[dict[str, Any]]]
 ) -> None:
-    gold = {}
-    for level in (1, 2, 3):
-        items = json.loads((api_bank_data / f"processed/level-{level}-api_processed.json").read_text(encoding="utf-8"))
-        gold.update({f"Level{level}_{index}": item["answer"] for index, item in enumerate(items)})
-    assert len(gold) == 597
-    seen = {"score": 0, "parse": 0}
-    for record in api_bank_records("toolrl_eval.jsonl.gz"):
-        seen[record["kind"]] += 1
-        if record["kind"] == "parse":
-            assert parse_reply(record["raw_output"]) == (record["thought"], tuple(record["tool_calls"]))
-        else:
-            answer = gold[record["key"]]
-            answer = answer[0] if isinstance(answer, list) else answer
-            assert soft_match(record["tool_calls"], answer["name"], answer["parameters"]) == bool(record["score"])
-    assert seen == {"score": 1_791, "parse": 236}
+    cases = list(soft_matches(api_bank_records(TOOLRL), api_bank_data))
+    assert Counter(what for what, _, _ in cases) == {"score": 1_791, "parse": 236}
+    assert differing(cases) == []
