@@ -19,7 +19,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tooluse_gym.envs.bfcl.memory.context import CLASSES, begin
+from tooluse_gym.envs.bfcl.memory.context import CLASSES
 from tooluse_gym.envs.bfcl.memory.data import load_memory_tasks
 from tooluse_gym.envs.bfcl.memory.env import BFCLMemoryEnv
 from tooluse_gym.envs.bfcl.memory.judge import found
@@ -35,19 +35,20 @@ MEMORIES: tuple[dict[str, dict[str, Any]], ...] = (
 )
 """Nothing, and what may trip up a template."""
 
-Openings = dict[str, dict[str, list[dict[str, str]]]]
+Openings = dict[str, dict[str, list[Any]]]
 Replies = list[tuple[str, list[str]]]
 
 
 def openings(folder: Path, memories: Mapping[str, Mapping[str, Any]]) -> Openings:
-    """The first messages of every task, by back-end and id, when it begins with that memory."""
-    return {
-        backend: {
-            name: [dict(message) for message in begin(task, memory).turns[0].messages]
-            for name, task in load_memory_tasks(backend, folder).items()
-        }
-        for backend, memory in memories.items()
-    }
+    """By back-end and task id, what is said and shown first when it begins with that memory: messages and tools."""
+    opened: Openings = {}
+    for backend, memory in memories.items():
+        env = BFCLMemoryEnv("memory", backend=backend, data_dir=folder, validation="official", format="prompting")
+        opened[backend] = {}
+        for task_id in load_memory_tasks(backend, folder):
+            observation, info = env.reset(options={"task_id": task_id, "memory": memory})
+            opened[backend][task_id] = [list(observation), list(info["tools"])]
+    return opened
 
 
 def replies(tasks: Mapping[str, Task], seed: int, count: int) -> Replies:
@@ -113,7 +114,7 @@ def main() -> None:
             answer = ask(options.oracle, memories, said if number == 0 else [])
             ours = openings(options.folder, memories)
             for backend, theirs in answer["openings"].items():
-                equal = sum(ours[backend].get(name) == messages for name, messages in theirs.items())
+                equal = sum(ours[backend].get(name) == opening for name, opening in theirs.items())
                 rows.append((f"openings, {backend}, {'a memory' if number else 'no memory'}", len(theirs), equal))
             if number == 0:
                 verdicts = [
