@@ -49,7 +49,7 @@ def decode(text: str, tagged: bool = False) -> list[dict[str, dict[str, Any]]]:
     """
     source, _ = normalize(text)
     if tagged:
-        source = tagged_text(source).strip().strip("'")
+        source = tagged_text(source).strip("'")
     return [{name: arguments} for _, name, arguments in decode_nodes(source)]
 
 
@@ -74,7 +74,7 @@ def normalize(text: str) -> tuple[str, int]:
 
 
 def tagged_text(source: str) -> str:
-    """What the first ``<TOOLCALL>…</TOOLCALL>`` holds.
+    """What the first ``<TOOLCALL>…</TOOLCALL>`` holds, without blanks at its ends.
 
     Raises:
         DecodeError: there is none.
@@ -83,7 +83,7 @@ def tagged_text(source: str) -> str:
     end = source.find(_TAG_CLOSE, start)
     if start < 0 or end < 0:
         raise DecodeError("no tool-call tags")
-    return source[start + len(_TAG_OPEN) : end]
+    return source[start + len(_TAG_OPEN) : end].strip()
 
 
 def decode_nodes(source: str) -> list[tuple[ast.Call, str, dict[Any, Any]]]:

@@ -117,16 +117,18 @@ class _Checker:
             return f"{_SIMPLE}:wrong_func_name"
         arguments = call[name]
         schema = doc["parameters"]
-        if any(required not in arguments for required in schema["required"]):
-            return f"{_SIMPLE}:missing_required"
+        for parameter in schema["required"]:
+            if parameter not in arguments:
+                return f"{_SIMPLE}:missing_required"
         for parameter, value in arguments.items():
             if parameter not in schema["properties"] or parameter not in accepted:
                 return f"{_SIMPLE}:unexpected_param"
             error = self._argument(schema["properties"][parameter], accepted[parameter], value)
             if error is not None:
                 return error
-        if any(parameter not in arguments and OMITTABLE not in options for parameter, options in accepted.items()):
-            return f"{_SIMPLE}:missing_optional"
+        for parameter, options in accepted.items():
+            if parameter not in arguments and OMITTABLE not in options:
+                return f"{_SIMPLE}:missing_optional"
         return None
 
     def _argument(self, schema: Mapping[str, Any], options: Options, value: Any) -> str | None:
@@ -165,7 +167,11 @@ def _as_float(value: int) -> float:
 
 def _type_error(value: Any, options: Options, expected: type[Any], nested: type[Any] | None) -> tuple[str | None, bool]:
     """What is wrong with the type, and whether the value passes for a variable: it is of the answer's type instead."""
-    answered = next((type(option) for option in options if option != OMITTABLE), expected)
+    answered = expected
+    for option in options:
+        if option != OMITTABLE:
+            answered = type(option)
+            break
     is_variable = answered is not expected
     if type(value) is expected:
         if nested is None:
@@ -178,6 +184,8 @@ def _type_error(value: Any, options: Options, expected: type[Any], nested: type[
 
 
 def _text_error(value: str, options: Options) -> str | None:
+    if value in options:  # most right values are written as accepted
+        return None
     accepted = {_plain(option) for option in options if isinstance(option, str)}
     return None if _plain(value) in accepted else "value_error:string"
 
@@ -190,8 +198,11 @@ def _dicts_error(value: list[Any], options: Options) -> str | None:
     error: str | None = "value_error:list_dict_count"
     for option in options:
         error = "value_error:list_dict_count"
+        if not isinstance(option, list | str | dict):
+            raise OfficialError("an accepted value without a length")
         if len(value) == len(option):
-            errors = (_dict_error(item, [accepted]) for item, accepted in zip(value, option, strict=True))
+            pairs = zip(value, _elements(option), strict=True)
+            errors = (_dict_error(item, [accepted]) for item, accepted in pairs)
             error = next((error for error in errors if error is not None), None)
         if error is None:
             return None
@@ -209,13 +220,15 @@ def _dict_error(value: Mapping[Any, Any], options: Options) -> str | None:
     return error
 
 
-def _one_dict_error(value: Mapping[Any, Any], option: Mapping[str, Options]) -> str | None:
-    if any(key not in value and OMITTABLE not in accepted for key, accepted in option.items()):
+def _one_dict_error(value: Any, option: Any) -> str | None:
+    if not isinstance(value, dict) or not isinstance(option, dict):
+        raise OfficialError("neither may be anything but an object")
+    if any(key not in value and OMITTABLE not in _elements(accepted) for key, accepted in option.items()):
         return "value_error:dict_key"
     for key, member in value.items():
         if key not in option:
             return "value_error:dict_key"
-        if _plain_text(member) not in [_plain_text(accepted) for accepted in option[key]]:
+        if _plain_text(member) not in _plain_all(option[key]):
             return "value_error:dict_value"
     return None
 
@@ -229,4 +242,10 @@ def _plain_text(value: Any) -> Any:
 
 
 def _plain_all(values: Any) -> list[Any]:
-    return [_plain_text(value) for value in values]
+    return [_plain_text(value) for value in _elements(values)]
+
+
+def _elements(values: Any) -> Any:
+    if not isinstance(values, list | str) and values != {}:
+        raise OfficialError("neither a list nor a text")
+    return values

@@ -5,7 +5,7 @@ Whether a text without its semicolon is repaired depends on what the parser's er
 come with the extra ``bfcl``. Kept as well: of a Java text, what tree-sitter counts in bytes is cut out in characters,
 which garbles what follows a character beyond ASCII.
 
-What is refused and the official program would attempt: texts longer than 20,000 characters and values nested deeper
+What is refused and the official program would attempt: texts longer than 4,000 characters and values nested deeper
 than 100 levels.
 """
 
@@ -22,7 +22,7 @@ from tooluse_gym.formats.python_calls import MAX_DEPTH, DecodeError
 if TYPE_CHECKING:
     from tree_sitter import Node, Parser
 
-MAX_LENGTH = 20_000
+MAX_LENGTH = 4_000  # error recovery takes quadratic time: some seconds here
 
 _JAVA_TEXTS = ("string_literal", "character_literal")
 _COMMAS = ("(", ",", ")")
@@ -52,7 +52,7 @@ def decode_java(source: str) -> Any:
             target, value = argument.children[0], argument.children[2]
             text = _java_slice(source, value)[1:-1] if value.type in _JAVA_TEXTS else _java_text(source, value, 0)
             _add(arguments, _java_slice(source, target), text)
-        elif argument.type == "identifier":
+        elif argument.type in ("identifier", "class_literal"):
             _add(arguments, None, _java_slice(source, argument))
     return [{name: arguments}]
 

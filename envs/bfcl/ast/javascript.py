@@ -20,7 +20,6 @@ _BETWEEN = re.compile(r"\]\s*,\s*\[")
 _ROWS = re.compile(r"\[\s*\[.*?\]\s*\]")
 _ROWS_OF_NEW = re.compile(r"new\s+Array\(\s*\[.*?\]\s*\)")
 _ROW = re.compile(r"\[(.*?)\]")
-_DOUBLE = re.compile(r"\[\s*\[")
 _NEW = re.compile(r"new\s+Array\((.*?)\)")
 _OBJECT = re.compile(r"\{(.*?)\}")
 _PAIR = re.compile(r"([^:]+):\s*(.*?)(?:,\s*(?=[^,]+:)|$)")
@@ -68,9 +67,9 @@ def _array(text: str, items: str | None = None) -> Any:
     if len(text) > LONGEST:
         return text
     joined = _BETWEEN.sub("],[", text)
-    if rows := _ROWS.match(joined) or _ROWS_OF_NEW.match(joined):
-        inner = rows[0][rows[0].index("[") :]
-        return [_row(row) for row in _ROW.findall(inner[1:] if _DOUBLE.match(inner) else inner)]
+    if matrix := _ROWS.match(joined) or _ROWS_OF_NEW.match(joined):
+        first, *others = _ROW.findall(matrix[0])
+        return [_row(row) for row in (first.strip().removeprefix("["), *others)]
     match = _ROW.match(text) or _NEW.match(text)
     if match is None:
         return text

@@ -1,7 +1,7 @@
 """How replies are read as calls: Python, Java and JavaScript call lists, and the JSON and XML of format_sensitivity.
 
 A reply may have to put its calls between tool-call tags. What is refused and the official program would attempt:
-texts longer than 100,000 characters (20,000 in Java and JavaScript), and deep nesting.
+texts longer than 100,000 characters (4,000 in Java and JavaScript), and deep nesting.
 """
 
 from __future__ import annotations

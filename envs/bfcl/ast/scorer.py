@@ -56,10 +56,10 @@ def score_ast_calls(category: str, task: Task, calls: Any, underscore_to_dot: bo
 
     Values in Java and JavaScript are texts of source code.
     """
-    called = is_calls(calls) and bool(calls)
-    if "irrelevance" in category:
-        return Verdict(False, "irrelevance_error:decoder_success", 0) if called else Verdict(True)
     if "relevance" in category:
+        called = is_calls(calls) and bool(calls)
+        if "irrelevance" in category:
+            return Verdict(False, "irrelevance_error:decoder_success", 0) if called else Verdict(True)
         return Verdict(True) if called else Verdict(False, "relevance_error:decoder_failed", 0)
     metadata = task.metadata
     error = check_calls(category, metadata["functions"], metadata["possible_answer"], calls, underscore_to_dot)
