@@ -47,7 +47,8 @@ def _choose(options: Sequence[Any], doc: Mapping[str, Any], language: Language) 
     if doc["type"] == "any":  # a text, whatever it looks like
         real = [option for option in real if isinstance(option, str)] or real
     value, why = _plain(real[0]), None
-    if isinstance(value, list) and doc["items"]["type"] == "any" and not all(isinstance(item, str) for item in value):
+    of_any = isinstance(value, list) and doc.get("items", {}).get("type") == "any"
+    if of_any and not all(isinstance(item, str) for item in value):
         why = "its elements are read as texts, and others are accepted"
     return source_value(value, doc, language), why
 
@@ -55,26 +56,31 @@ def _choose(options: Sequence[Any], doc: Mapping[str, Any], language: Language) 
 def _plain(option: Any) -> Any:
     """An accepted value with one value of each key, where it is an object or a list of objects."""
     if isinstance(option, dict):
-        return {key: _first(accepted) for key, accepted in option.items() if OMITTABLE not in accepted}
+        return {key: _first(accepted) for key, accepted in option.items() if not _is_omittable(accepted)}
     if isinstance(option, list):
         return [_plain(item) for item in option]
     return option
 
 
-def _first(accepted: Sequence[Any]) -> Any:
-    return next(iter(accepted), OMITTABLE)
+def _is_omittable(accepted: Any) -> bool:
+    return isinstance(accepted, list) and OMITTABLE in accepted
+
+
+def _first(accepted: Any) -> Any:
+    """The first accepted value of a key. One answer has a text in place of a list, which lists its characters."""
+    return accepted[0] if isinstance(accepted, list | str) and accepted else accepted
 
 
 def any_call(doc: Mapping[str, Any]) -> Call:
     """A call of a function with all that it requires: values that fit the types, and mean nothing."""
     parameters = doc["parameters"]
-    return Call(doc["name"], {name: _sample(parameters["properties"][name]) for name in parameters["required"]})
+    return Call(doc["name"], {name: _sample(parameters["properties"].get(name, {})) for name in parameters["required"]})
 
 
 _SAMPLES: Mapping[str, Any] = {"integer": 1, "float": 1.0, "boolean": True, "array": [], "tuple": [], "dict": {}}
 
 
 def _sample(doc: Mapping[str, Any]) -> Any:
-    if "enum" in doc:
+    if doc.get("enum"):
         return doc["enum"][0]
-    return _SAMPLES.get(doc["type"], "x")
+    return _SAMPLES.get(doc.get("type", "any"), "x")

@@ -130,11 +130,11 @@ def _value(text: str) -> str:
     return text if any(mark in text for mark in '"\\\n') else f'"{text}"'
 
 
-def _is_filled(text: str) -> bool:
-    return "{{" in text and '"' in text
+def _is_filled(text: Any) -> bool:
+    return isinstance(text, str) and "{{" in text and '"' in text
 
 
-def _read_back(arguments: Mapping[str, str]) -> dict[str, str]:
+def _read_back(arguments: Mapping[str, Any]) -> dict[str, Any]:
     """What is read where a text block was written: of its quotes one on each side goes. Upstream looks inside."""
     return {name: f'""{text}""' if _is_filled(text) else text for name, text in arguments.items()}
 

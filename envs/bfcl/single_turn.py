@@ -46,7 +46,7 @@ _QUESTION = jsonschema.Draft202012Validator(
         "type": "object",
         "properties": {
             "id": {"type": "string", "minLength": 1},
-            "question": {**QUESTION_TURNS, "maxItems": 1},
+            "question": {**QUESTION_TURNS, "maxItems": 1, "items": {**QUESTION_TURNS["items"], "minItems": 1}},
             "function": {"type": "array", "items": DOC_FORM.schema},
         },
         "required": ["id", "question", "function"],
@@ -103,7 +103,7 @@ def read_single_turn(folder: Path, category: str, checked: bool = True) -> dict[
     path = questions(folder, category)
     question_form, answer_form = (_QUESTION, _ANSWER) if checked else (None, None)
     if category in UNANSWERED:
-        return {entry["id"]: _unanswered(entry, category) for _, entry in read_entries(path, question_form)}
+        return {entry["id"]: _unanswered(entry, category, place) for place, entry in read_entries(path, question_form)}
     return {
         question["id"]: _answered(question, answer, category, answer_place)
         for _, question, answer_place, answer in read_answered(path, question_form, answer_form)
@@ -154,8 +154,11 @@ def questions(folder: Path, category: str) -> Path:
     return folder / f"BFCL_v4_{category}.json"
 
 
-def _unanswered(entry: Mapping[str, Any], category: str) -> Task:
-    calls = (any_call(entry["function"][0]),) if category == "live_relevance" else ()
+def _unanswered(entry: Mapping[str, Any], category: str, place: str) -> Task:
+    called = entry["function"][:1] if category == "live_relevance" else []
+    if category == "live_relevance" and not called:
+        raise TaskError(f"{place}: field function: there must be one to call")
+    calls = [any_call(doc) for doc in called]
     return _task(entry, category, calls, None)
 
 

@@ -65,13 +65,16 @@ class BFCLSingleTurnEnv(ToolUseEnv):
         starter: Mapping[str, Any] | None = None,
         **options: Any,
     ):
-        config, prompted = prompt_config(prompt), format == "prompting"
+        config, language = prompt_config(prompt), language_of(dataset)
+        prompted = format == "prompting" or isinstance(format, SingleTurnPrompting)
         if not prompted and (config != DEFAULT or dataset == SENSITIVITY):
             what = f"prompt={str(config)!r}" if config != DEFAULT else f"dataset {dataset!r}"
             raise ConfigurationError(f"{what} is about prompts: it needs format='prompting'")
+        if language != "python" and config.returns != "python":
+            raise ConfigurationError(f"replies to {dataset} are calls in its language, not {config.returns}")
         tasks = _source(dataset, data_dir, config, prompted, allow_test_data, dict(starter or {}))
-        if prompted:
-            format = load_single_prompting(where(data_dir), config, language_of(dataset))
+        if format == "prompting":
+            format = load_single_prompting(where(data_dir), config, language)
         self._worlds: Recent[DeclaredWorld] = Recent(_WORLDS_REMEMBERED)
         super().__init__(tasks, format=format, **options)
 

@@ -22,6 +22,7 @@ CASES: dict[str, tuple[dict[str, list[Any]], dict[str, Any], dict[str, Any], str
     "nothing but empty": ({"b": [""]}, doc(("b",), b="string"), {"b": ""}, None),
     "object": ({"a": [{"x": [1, 2], "y": ["", 3]}]}, doc(a="dict"), {"a": {"x": 1}}, None),
     "objects": ({"a": [[{"x": ["u"]}, {"x": ["v"]}]]}, doc(a="array"), {"a": [{"x": "u"}, {"x": "v"}]}, None),
+    "no lists inside": ({"a": [{"x": 5, "y": "abc"}]}, doc(a="dict"), {"a": {"x": 5, "y": "a"}}, None),
     "no value": ({"a": []}, doc(a="integer"), {}, "no value of 'a' is accepted"),
     "not documented": ({"a": [1]}, doc(), {}, "no parameter 'a' is documented"),
     "not documented, omittable": ({"a": [1, ""]}, doc(), {}, None),
@@ -44,7 +45,5 @@ def test_java_values_are_texts() -> None:
 
 
 def test_any_call_gives_what_is_required() -> None:
-    document = doc(
-        ("a", "b", "c"), a="integer", b={"type": "string", "enum": ["x", "y"]}, c={"type": "any"}, d="boolean"
-    )
-    assert any_call(document) == Call("f", {"a": 1, "b": "x", "c": "x"})
+    document = doc(("a", "b", "c", "e"), a="integer", b={"type": "string", "enum": ["x", "y"]}, c="any", d="boolean")
+    assert any_call(document) == Call("f", {"a": 1, "b": "x", "c": "x", "e": "x"})

@@ -78,9 +78,15 @@ WRONG: dict[str, tuple[str, Change, type[ToolUseError], str]] = {
     "id twice": (QUESTIONS, lambda lines: lines[1].update(id="multiple_0"), TaskError, "json:2: field id: .* twice"),
     "two turns": (
         QUESTIONS,
-        lambda lines: lines[2].update(question=[[], []]),
+        lambda lines: lines[2].update(question=lines[2]["question"] * 2),
         TaskError,
         "json:3: field question: .* too long",
+    ),
+    "no message": (
+        QUESTIONS,
+        lambda lines: lines[2].update(question=[[]]),
+        TaskError,
+        r"json:3: field question\.0: ",
     ),
     "docs are no list": (QUESTIONS, lambda lines: lines[0].update(function={}), TaskError, "json:1: field function: "),
     "unknown type": (
@@ -137,3 +143,10 @@ def test_own_entries_can_be_read(tmp_path: Path) -> None:
     (task,) = read_single_turn(tmp_path, "irrelevance").values()
     assert task.turns[0].steps == ()
     assert [tool.name for tool in documented(task)] == ["f"]
+
+
+def test_relevance_needs_a_function(tmp_path: Path) -> None:
+    entry = {"id": "live_relevance_0", "question": [[{"role": "user", "content": "Hi."}]], "function": []}
+    (tmp_path / "BFCL_v4_live_relevance.json").write_text(json.dumps(entry))
+    with pytest.raises(TaskError, match="json:1: field function: there must be one to call"):
+        read_single_turn(tmp_path, "live_relevance")

@@ -13,6 +13,7 @@ import pytest
 from tooluse_gym.envs.bfcl import release
 from tooluse_gym.envs.bfcl.ast.scorer import score_ast, score_ast_calls
 from tooluse_gym.envs.bfcl.prompt_config import PromptConfig
+from tooluse_gym.envs.bfcl.single_prompting import load_single_prompting
 from tooluse_gym.envs.bfcl.single_turn import SINGLE_TURN
 from tooluse_gym.envs.bfcl.single_turn_env import BFCLSingleTurnEnv
 from tooluse_gym.errors import ConfigurationError, DataNotFoundError
@@ -145,6 +146,14 @@ def test_prompts_may_have_other_formats(make: Make, bfcl_release: Path) -> None:
     assert env.task.metadata["category"] == "simple_python"
 
 
+def test_the_format_may_be_an_object(make: Make, bfcl_release: Path) -> None:
+    env = make("simple_python", format=load_single_prompting(bfcl_release), **OFFICIAL)
+    env.reset(options={"task_id": "simple_python_3"})
+    *_, info = env.step(REPLIES[0])
+    assert info["verdict"]["valid"]
+    assert env.demonstrate(seed=0, options={"task_id": "simple_python_3"}).steps[0].action == REPLIES[0]
+
+
 def test_strict_mode_demands_the_schema(make: Make) -> None:
     verdicts = {}
     for validation in ("strict", "official"):
@@ -203,6 +212,11 @@ def test_sampling_test_data_needs_permission(make: Make) -> None:
         ("format_sensitivity", {}, "dataset 'format_sensitivity' is about prompts: it needs format='prompting'"),
         ("multiple", {"prompt": str(PromptConfig("json"))}, "prompt='ret_fmt=json.* it needs format='prompting'"),
         ("multiple", {"prompt": "json"}, "no prompt is configured as 'json'"),
+        (
+            "simple_java",
+            {"prompt": str(PromptConfig("json")), "format": "prompting"},
+            "replies to simple_java are calls in its language, not json",
+        ),
     ],
 )
 def test_wrong_options_are_named(dataset: str, options: dict[str, Any], message: str) -> None:
