@@ -124,7 +124,7 @@ class StarterTasks:
         if not 0 <= noise <= 1:
             raise ConfigurationError(f"noise must be 0 to 1, got {noise}")
         said = demonstration(task)
-        return [_slip(said, rng) if rng.random() < noise else said]
+        return [_slip(said, SPLITS[task.split], rng) if rng.random() < noise else said]
 
 
 def _make(task_id: str, split: str) -> Task:
@@ -153,12 +153,13 @@ def _make(task_id: str, split: str) -> Task:
     return Task(task_id, (turn,), (), split=split, metadata=metadata, single_step=True)
 
 
-def _slip(said: Utterance, rng: np.random.Generator) -> Utterance:
+def _slip(said: Utterance, words: Sequence[str], rng: np.random.Generator) -> Utterance:
     calls, kind = said.calls, int(rng.integers(3))
     if kind == 0 or not calls:
         return Utterance(think=said.think, response="done")
     if kind == 1 and len(calls) > 1:
         return Utterance(calls[:-1], said.think, said.response)
-    name = next(iter(calls[0].arguments))
-    wrong = replace(calls[0], arguments={**calls[0].arguments, name: "this"}, source=None)
+    name, value = next(iter(calls[0].arguments.items()))
+    other = words[int(rng.integers(len(words)))] if isinstance(value, str) else value + 1
+    wrong = replace(calls[0], arguments={**calls[0].arguments, name: other}, source=None)
     return Utterance((wrong, *calls[1:]), said.think, said.response)
