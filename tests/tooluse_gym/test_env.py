@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from tooluse_gym.formats import Call
 from tooluse_gym.messages import user
 from tooluse_gym.tasks import Task, TaskList, Turn, Utterance
 from tooluse_gym.trajectory import Trajectory
+from tooluse_gym.world import ToolResult, World
 
 House = Callable[..., ToolUseEnv]
 Say = Callable[..., str]
@@ -448,3 +450,33 @@ def test_no_reply_raises(house_class: House, format: str, validation: str, repli
         if terminated or truncated:
             break
     assert Trajectory.from_json(env.trajectory().to_json()) == env.trajectory()
+
+
+class Attic(World):
+    """A house in which looking around shows how to paint."""
+
+    def call(self, call: Call, visible: Collection[str] | None = None) -> ToolResult:
+        if call.name == "look":
+            self.found = ("paint",)
+        return super().call(call, visible)
+
+
+def test_what_a_call_finds_is_visible_from_the_next_step_on(
+    house_class: Callable[..., ToolUseEnv], monkeypatch: pytest.MonkeyPatch, say: Callable[..., str]
+) -> None:
+    monkeypatch.setattr(house_class, "make_world", lambda self, task: Attic(ToolUseEnv.make_world(self, task).toolsets))
+    env = house_class()
+    found = replace(env.tasks["two turns"], tools=("switch", "look"))
+    monkeypatch.setattr(env, "tasks", TaskList([found]))
+    paint = say(("paint", {"colors": ["red"]}))
+    env.reset(options={"task_id": found.id})
+    *_, info = env.step(paint)
+    assert info["failures"] == ("unknown_tool",)
+    *_, info = env.step(say(("look", {})))
+    assert [tool["function"]["name"] for tool in info["tools"]] == ["switch", "look", "paint"]
+    assert info["tools_version"] == 2
+    *_, info = env.step(paint)
+    assert info["failures"] == (None,)
+    assert "tools" not in info
+    env.reset(options={"task_id": found.id})
+    assert len(env.tools) == 2
