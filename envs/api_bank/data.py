@@ -17,9 +17,9 @@ from tooluse_gym.tasks import Task, Turn
 
 from .apis.base import RejectedCallError
 from .database import GET, read_json
-from .descriptions import found_names, read_descriptions
+from .descriptions import found_names
 from .dialogues import ApiCall, Dialogue, Line
-from .level import Level
+from .level import Level, level_tools
 from .manager import convert
 from .release import HOMES, call_file, fetch, where, wrong_files
 from .retrieval import SEARCHER
@@ -133,7 +133,7 @@ def load_calls(level: int, data_dir: str | Path | None = None, own_prompt: bool 
     entries = read_json(path)
     if not isinstance(entries, list) or not entries:
         raise TaskError(f"{path}: expected a list of entries")
-    known = read_descriptions(folder, level)
+    known = level_tools(level)
     tasks: dict[str, Task] = {}
     for number, entry in enumerate(entries):
         place = f"{path}: entry {number}"

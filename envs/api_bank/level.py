@@ -49,7 +49,7 @@ class Level:
     @property
     def tools(self) -> dict[str, Tool]:
         """Every API of the level, by name."""
-        return _tools(self.number)
+        return level_tools(self.number)
 
     @cached_property
     def shown(self) -> dict[str, Tool]:
@@ -97,7 +97,7 @@ class Level:
 
 
 def load_level(number: int, folder: Path, retriever: str = "offline") -> Level:
-    """A level of the release.
+    """A level of the release. Its APIs have upstream's descriptions if the folder has them, else ours.
 
     Args:
         number: 1, 2 or 3.
@@ -114,8 +114,10 @@ def load_level(number: int, folder: Path, retriever: str = "offline") -> Level:
 @lru_cache(maxsize=8)
 def _load(number: int, folder: Path, retriever: str) -> Level:
     database = load_level3(folder) if number == 3 else load_database(folder)
-    descriptions = read_descriptions(folder, number)
-    demand_same_names(descriptions, _tools(number), str(folder / FILE))
+    descriptions = own_descriptions(level_tools(number).values())
+    if (folder / FILE).is_file():  # no public home has it
+        descriptions = read_descriptions(folder, number)
+        demand_same_names(descriptions, level_tools(number), str(folder / FILE))
     dialogues = read_dialogues(folder, number)
     return Level(number, database, descriptions, Searcher(descriptions, retriever, searches(dialogues)), dialogues)
 
@@ -123,7 +125,7 @@ def _load(number: int, folder: Path, retriever: str) -> Level:
 def starter_level(number: int, retriever: str = "offline") -> Level:
     """A level over the small databases of our own."""
     database = starter_level3() if number == 3 else starter_database()
-    descriptions = own_descriptions(_tools(number).values())
+    descriptions = own_descriptions(level_tools(number).values())
     return Level(number, database, descriptions, Searcher(descriptions, retriever))
 
 
@@ -147,5 +149,6 @@ def _maker(number: int) -> Callable[[Episode], dict[str, ApiSet]]:
 
 
 @lru_cache(maxsize=3)
-def _tools(number: int) -> dict[str, Tool]:
+def level_tools(number: int) -> dict[str, Tool]:
+    """Every API of a level, by name."""
     return {name: tool for kind in (LEVEL3_SETS if number == 3 else SETS) for name, tool in kind.tools.items()}

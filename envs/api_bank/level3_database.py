@@ -95,6 +95,10 @@ def load_level3(root: Path, official: bool = True) -> Database:
         TaskError: it is not JSON, or a table has a wrong form.
     """
     path = root / FILE
+    if not path.is_file():
+        raise DataNotFoundError(
+            f"{path} is missing: it holds the tables that upstream keeps in its code, and no public home has it"
+        )
     tables = read_json(path)
     check(_SCHEMA, tables, str(path))
     if official and digest(read_text(path)) != DIGEST:

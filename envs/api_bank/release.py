@@ -93,12 +93,9 @@ def wrong_files(folder: Path) -> list[str]:
     wrong = []
     for name, known in FILES.items():
         path = _standing(folder / name)
-        try:
-            found = digest(read_text(path))
-        except (DataNotFoundError, TaskError) as error:
-            wrong.append(str(error))
-            continue
-        if found != known:
+        if not path.is_file():
+            wrong.append(f"{path}: missing")
+        elif _digest(path) != known:
             wrong.append(f"{path}: not that of {database.RELEASE}")
     for level, known in DIALOGUES_DIGESTS.items():
         path = folder / DIALOGUES / LEVELS[level]
@@ -107,6 +104,13 @@ def wrong_files(folder: Path) -> list[str]:
         elif dialogues_digest(path) != known:
             wrong.append(f"{path}: not the dialogues of {database.RELEASE}")
     return wrong
+
+
+def _digest(path: Path) -> str | None:
+    try:
+        return digest(read_text(path))
+    except TaskError:  # no text at all
+        return None
 
 
 def _standing(path: Path) -> Path:

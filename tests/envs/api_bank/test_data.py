@@ -109,7 +109,6 @@ def test_a_bad_entry_is_named(change: Any, message: str, api_bank_data: Path, tm
     (tmp_path / "init_database").mkdir()
     (tmp_path / "processed").mkdir()
     (tmp_path / "processed/level-2-api_processed.json").write_text(json.dumps(rows), encoding="utf-8")
-    (tmp_path / "api_descriptions.json").symlink_to(api_bank_data / "api_descriptions.json")
     with pytest.raises(TaskError, match=message):
         load_calls(2, tmp_path)
     with pytest.raises(DataNotFoundError, match=r"level-1-api_processed\.json is missing"):

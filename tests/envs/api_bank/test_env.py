@@ -10,7 +10,7 @@ import pytest
 import tooluse_gym
 from tooluse_gym.env import ToolUseEnv
 from tooluse_gym.envs.api_bank.env import APIBankEnv
-from tooluse_gym.errors import ConfigurationError
+from tooluse_gym.errors import ConfigurationError, DataNotFoundError
 from tooluse_gym.formats import Call
 from tooluse_gym.tasks import Utterance
 from tooluse_gym.testing import check_tool_env
@@ -206,3 +206,15 @@ def test_wrong_options_are_named(options: dict[str, Any], message: str) -> None:
 def test_a_record_is_replayed() -> None:
     record = make().demonstrate(seed=3)
     assert replay(record).verdict == record.verdict
+
+
+def test_a_folder_without_the_dumps_serves_all_but_level_3(api_bank_data: Path, tmp_path: Path) -> None:
+    for name in ("init_database", "lv1-lv2-samples", "test-data", "processed"):
+        (tmp_path / name).symlink_to(api_bank_data / name)
+    env = make(dataset="level-2", data_dir=tmp_path)
+    verdict = env.demonstrate(seed=0, options={"task_id": "level-2/AddAlarm-level-3-1"}).verdict
+    assert verdict is not None
+    assert verdict.valid
+    assert make(dataset="call-3", data_dir=tmp_path).tasks["call-3/0#1"].turns[0].calls[0].name == "QueryMeeting"
+    with pytest.raises(DataNotFoundError, match=r"lv3_databases\.json is missing: .*no public home has it"):
+        make(dataset="level-3", data_dir=tmp_path)

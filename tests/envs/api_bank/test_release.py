@@ -39,7 +39,7 @@ def test_the_release_is_known_by_its_files(api_bank_data: Path, tmp_path: Path) 
     wrong = [line.replace(str(copy), "") for line in SOURCE.verify(copy)]
     assert len(wrong) == 3
     assert wrong[0].startswith("/init_database/Agenda.json: not that of")
-    assert wrong[1].startswith("/init_database/Alarm.json is missing")
+    assert wrong[1].startswith("/init_database/Alarm.json: missing")
     assert wrong[2].startswith("/lv1-lv2-samples/level-2-toolsearcher: not the dialogues of")
 
 
