@@ -111,16 +111,28 @@ def replay(trajectory: Trajectory, *, verify: bool = True, **options: Any) -> Tr
         raise TrajectoryError("the trajectory names no environment: it was recorded without gymnasium.make")
     env = gymnasium.make(trajectory.env, **{**trajectory.options, **options})
     try:
-        begin = {"task_id": trajectory.task, "prefix": trajectory.prefix, "update": trajectory.update}
-        observation, _ = env.reset(options={**begin, **trajectory.given})
-        _compare(verify, trajectory, "opening", observation, trajectory.opening)
-        for number, step in enumerate(trajectory.steps):
-            observation, *_ = env.step(step.action)
-            _compare(verify, trajectory, f"observation after step {number}", observation, step.observation)
+        begin(env, trajectory, verify=verify)
+        for _ in follow(env, trajectory, verify=verify):
+            pass
         record: Trajectory = env.unwrapped.trajectory()  # type: ignore[attr-defined]
     finally:
         env.close()
     return record
+
+
+def begin(env: gymnasium.Env[Any, str], trajectory: Trajectory, *, verify: bool = True) -> None:
+    """Reset ``env`` to where the record begins. Raises as :func:`replay` does."""
+    start = {"task_id": trajectory.task, "prefix": trajectory.prefix, "update": trajectory.update}
+    observation, _ = env.reset(options={**start, **trajectory.given})
+    _compare(verify, trajectory, "opening", observation, trajectory.opening)
+
+
+def follow(env: gymnasium.Env[Any, str], trajectory: Trajectory, *, verify: bool = True) -> Iterator[tuple[Any, ...]]:
+    """Play the recorded replies in ``env``, which has begun; what each step returns. Raises as :func:`replay` does."""
+    for number, step in enumerate(trajectory.steps):
+        returned = env.step(step.action)
+        _compare(verify, trajectory, f"observation after step {number}", returned[0], step.observation)
+        yield returned
 
 
 def _compare(verify: bool, trajectory: Trajectory, what: str, found: object, recorded: object) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from tooluse_gym import trajectory
 from tooluse_gym.errors import ToolUseError
 from tooluse_gym.evaluation.benchmark import Category
 from tooluse_gym.evaluation.setting import Entry, Setting
@@ -86,17 +87,14 @@ def rescored(one: Episode, category: Category) -> Episode:
     """The episode as its recorded replies are judged now.
 
     Raises:
-        ResultError: the environment answers them otherwise than it did.
+        TrajectoryError: the environment answers them otherwise than it did.
     """
     record = one.trajectory
     env = Setting(record.env or category.env_id, record.options).make()
-    env.reset(options={"task_id": record.task, "prefix": record.prefix, "update": record.update})
+    trajectory.begin(env, record)
     outcome = Outcome(env)
     outcome.truncated = one.truncated
-    for number, step in enumerate(record.steps):
-        observation, reward, terminated, truncated, info = env.step(step.action)
-        if observation != step.observation:
-            raise ResultError(f"{one.category}, task {one.task}: what follows reply {number} is not what was recorded")
+    for _, reward, terminated, truncated, info in trajectory.follow(env, record):
         outcome.add(reward, terminated or truncated, truncated, info)
     return episode(one.entry, Played(**outcome.fields(env)), category, env.task)
 

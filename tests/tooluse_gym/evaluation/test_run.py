@@ -8,18 +8,20 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tooluse_gym.errors import ConfigurationError
+from tooluse_gym.errors import ConfigurationError, TrajectoryError
 from tooluse_gym.evaluation import report
 from tooluse_gym.evaluation.benchmark import find_benchmark
 from tooluse_gym.evaluation.episodes import Episode, ResultError, read_episodes, rescored
 from tooluse_gym.evaluation.players import AgentPlayer, ground_truth
 from tooluse_gym.evaluation.run import EPISODES_NAME, RUN_NAME, Plan, begin, play, read_run
 from tooluse_gym.evaluation.summary import compare, summarize
+from tooluse_gym.messages import user
 
 ID = "BFCLMultiTurn-v0"
 PLAN = Plan("gold", "builtin", "prompting", (ID,), samples=2, limit=3, options={"starter": {"turns": 1}})
@@ -124,6 +126,11 @@ def test_recorded_replies_are_judged_again(tmp_path: Path) -> None:
     played = _play(tmp_path)
     (category,) = PLAN.chosen
     assert [rescored(one, category) for one in played] == played
+    first = played[0].trajectory
+    other = replace(first.steps[0], observation=(user("something else"),))
+    tampered = replace(played[0], trajectory=replace(first, steps=(other, *first.steps[1:])))
+    with pytest.raises(TrajectoryError, match="observation after step 0 is not the recorded one"):
+        rescored(tampered, category)
 
 
 def test_a_killed_run_asks_nothing_twice_that_it_has_written(tmp_path: Path, serve: Any, says: Any) -> None:
