@@ -29,7 +29,7 @@ from tooluse_gym.envs.bfcl.ast.scalars import OfficialError
 from tooluse_gym.envs.bfcl.ast.scorer import score_ast_calls
 from tooluse_gym.envs.bfcl.languages import Language, language_of
 from tooluse_gym.envs.bfcl.single_turn import SINGLE_TURN, UNANSWERED, load_single_turn
-from tooluse_gym.envs.bfcl.source_values import source_value
+from tooluse_gym.envs.bfcl.single_turn.source_values import source_value
 from tooluse_gym.formats.python_calls import DecodeError
 from tooluse_gym.tasks import Task
 

@@ -31,9 +31,9 @@ from tooluse_gym.envs.bfcl.env import BFCLMultiTurnEnv
 from tooluse_gym.envs.bfcl.prompt_config import FORMAT_SENSITIVITY
 from tooluse_gym.envs.bfcl.prompting import Prompting, load_prompting
 from tooluse_gym.envs.bfcl.scorer import PREFIX, Played, make_world, play_calls, play_replies
-from tooluse_gym.envs.bfcl.single_prompting import load_single_prompting
 from tooluse_gym.envs.bfcl.single_turn import SINGLE_TURN, documented, load_format_sensitivity, load_single_turn
-from tooluse_gym.envs.bfcl.single_turn_env import BFCLSingleTurnEnv
+from tooluse_gym.envs.bfcl.single_turn.env import BFCLSingleTurnEnv
+from tooluse_gym.envs.bfcl.single_turn.prompting import load_single_prompting
 from tooluse_gym.envs.bfcl.world import World
 from tooluse_gym.errors import DataNotFoundError
 from tooluse_gym.formats.json_calls import JsonError

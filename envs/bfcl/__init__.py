@@ -36,7 +36,7 @@ __all__ = [
 ]
 
 gymnasium.register(id="BFCLMultiTurn-v0", entry_point="tooluse_gym.envs.bfcl.env:BFCLMultiTurnEnv")
-gymnasium.register(id="BFCLSingleTurn-v0", entry_point="tooluse_gym.envs.bfcl.single_turn_env:BFCLSingleTurnEnv")
+gymnasium.register(id="BFCLSingleTurn-v0", entry_point="tooluse_gym.envs.bfcl.single_turn.env:BFCLSingleTurnEnv")
 gymnasium.register(id="BFCLMemory-v0", entry_point="tooluse_gym.envs.bfcl.memory.env:BFCLMemoryEnv")
 
 _HOMES = {

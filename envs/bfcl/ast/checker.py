@@ -11,10 +11,10 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tooluse_gym.envs.bfcl.accepted import OMITTABLE
 from tooluse_gym.envs.bfcl.ast import java, javascript
 from tooluse_gym.envs.bfcl.ast.scalars import OfficialError
 from tooluse_gym.envs.bfcl.languages import Language, language_of
+from tooluse_gym.envs.bfcl.single_turn.accepted import OMITTABLE
 
 Doc = Mapping[str, Any]
 Options = Sequence[Any]

@@ -13,9 +13,9 @@ import pytest
 from tooluse_gym.envs.bfcl import release
 from tooluse_gym.envs.bfcl.ast.scorer import score_ast, score_ast_calls
 from tooluse_gym.envs.bfcl.prompt_config import PromptConfig
-from tooluse_gym.envs.bfcl.single_prompting import load_single_prompting
 from tooluse_gym.envs.bfcl.single_turn import SINGLE_TURN
-from tooluse_gym.envs.bfcl.single_turn_env import BFCLSingleTurnEnv
+from tooluse_gym.envs.bfcl.single_turn.env import BFCLSingleTurnEnv
+from tooluse_gym.envs.bfcl.single_turn.prompting import load_single_prompting
 from tooluse_gym.errors import ConfigurationError, DataNotFoundError
 from tooluse_gym.formats.wording import UnwritableReplyError
 from tooluse_gym.tasks import Task, TaskList, Utterance

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tooluse_gym.envs.bfcl.languages import Language
-from tooluse_gym.envs.bfcl.source_values import source_value
+from tooluse_gym.envs.bfcl.single_turn.source_values import source_value
 
 CASES: list[tuple[Language, str, str, Any, str]] = [
     ("java", "integer", "", 7, "7"),

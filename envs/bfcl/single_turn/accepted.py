@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tooluse_gym.envs.bfcl.languages import Language
-from tooluse_gym.envs.bfcl.source_values import source_value
+from tooluse_gym.envs.bfcl.single_turn.source_values import source_value
 from tooluse_gym.formats import Call
 
 OMITTABLE = ""

@@ -11,8 +11,8 @@ import pytest
 from tooluse_gym.envs.bfcl.ast.return_formats import decode_reply
 from tooluse_gym.envs.bfcl.languages import Language
 from tooluse_gym.envs.bfcl.prompt_config import DEFAULT, FORMAT_SENSITIVITY, PromptConfig
-from tooluse_gym.envs.bfcl.single_prompting import SingleTurnPrompting, load_single_prompting
 from tooluse_gym.envs.bfcl.single_turn import documented, load_format_sensitivity
+from tooluse_gym.envs.bfcl.single_turn.prompting import SingleTurnPrompting, load_single_prompting
 from tooluse_gym.errors import ConfigurationError
 from tooluse_gym.formats import Call, Kind
 from tooluse_gym.formats.wording import UnwritableReplyError

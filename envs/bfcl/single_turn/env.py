@@ -13,8 +13,8 @@ from tooluse_gym.envs.bfcl.docs import underscored
 from tooluse_gym.envs.bfcl.languages import language_of
 from tooluse_gym.envs.bfcl.prompt_config import DEFAULT, PromptConfig, prompt_config
 from tooluse_gym.envs.bfcl.release import where
-from tooluse_gym.envs.bfcl.single_prompting import SingleTurnPrompting, load_single_prompting
-from tooluse_gym.envs.bfcl.single_turn import (
+from tooluse_gym.envs.bfcl.single_turn.prompting import SingleTurnPrompting, load_single_prompting
+from tooluse_gym.envs.bfcl.single_turn.tasks import (
     SENSITIVITY,
     SINGLE_TURN,
     documented,

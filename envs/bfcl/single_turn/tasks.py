@@ -1,4 +1,4 @@
-"""BFCL's single-turn files as tasks: one reply to one question, its calls judged and not carried out."""
+"""BFCL's single-turn files as tasks."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import Any
 
 import jsonschema
 
-from tooluse_gym.envs.bfcl.accepted import accepted_call, any_call
 from tooluse_gym.envs.bfcl.data import QUESTION_TURNS
 from tooluse_gym.envs.bfcl.docs import DOC_FORM, Documented, document, underscored
 from tooluse_gym.envs.bfcl.languages import language_of
@@ -25,6 +24,7 @@ from tooluse_gym.envs.bfcl.release import (
     read_text,
     where,
 )
+from tooluse_gym.envs.bfcl.single_turn.accepted import accepted_call, any_call
 from tooluse_gym.errors import ConfigurationError, TaskError
 from tooluse_gym.tasks import Task, Turn
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tooluse_gym.envs.bfcl.accepted import accepted_call, any_call
+from tooluse_gym.envs.bfcl.single_turn.accepted import accepted_call, any_call
 from tooluse_gym.formats import Call
 
 
