@@ -18,7 +18,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.bfcl_ast_differential import ORACLE, load
+from benchmarks.bfcl_ast_cases import load
+from benchmarks.bfcl_ast_differential import ORACLE
 from tooluse_gym.envs.bfcl.ast.scorer import score_ast_calls
 from tooluse_gym.tasks import Task
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import bfcl_ast_differential as differential
-from benchmarks.bfcl_ast_differential import Tally
+from benchmarks.bfcl_ast_cases import ROWS, load, write_case
+from benchmarks.bfcl_ast_differential import Tally, ask, compare
 from tooluse_gym.envs.bfcl.single_turn import load_single_turn
 
 CASES = 8  # of each row
@@ -28,24 +28,24 @@ def oracle() -> str:
 
 def test_everything_agrees_with_upstream(bfcl_data: Path, oracle: str) -> None:
     pytest.importorskip("tree_sitter", reason="needs the extra bfcl")
-    material = differential.load(bfcl_data)
-    rows = [row for row in differential.ROWS for _ in range(CASES)]
-    cases = [differential.write_case(row, f"test/{row}/{number}", material) for number, row in enumerate(rows)]
+    material = load(bfcl_data)
+    rows = [row for row in ROWS for _ in range(CASES)]
+    cases = [write_case(row, f"test/{row}/{number}", material) for number, row in enumerate(rows)]
     tally = Tally()
-    for case, answer in zip(cases, differential.ask(oracle, cases), strict=True):
-        differential.compare(case, answer, tally)
+    for case, answer in zip(cases, ask(oracle, cases), strict=True):
+        compare(case, answer, tally)
     assert tally.disagreements == []
     assert tally.equal == len(rows)
 
 
 def test_differences_are_told(bfcl_data: Path) -> None:
     material = {"multiple": list(load_single_turn("multiple", bfcl_data).values())}
-    case = differential.write_case("verdicts multiple", "test", material)
-    assert case == differential.write_case("verdicts multiple", "test", material)
+    case = write_case("verdicts multiple", "test", material)
+    assert case == write_case("verdicts multiple", "test", material)
     valid, error_type = case.ours
     tally = Tally()
-    differential.compare(case, {"valid": valid, "error_type": error_type}, tally)
+    compare(case, {"valid": valid, "error_type": error_type}, tally)
     assert (tally.equal, tally.disagreements) == (1, [])
-    differential.compare(replace(case, ours=[valid, "another"]), {"valid": valid, "error_type": error_type}, tally)
-    differential.compare(case, {"raises": "KeyError: 0"}, tally)
+    compare(replace(case, ours=[valid, "another"]), {"valid": valid, "error_type": error_type}, tally)
+    compare(case, {"raises": "KeyError: 0"}, tally)
     assert (tally.equal, len(tally.disagreements)) == (1, 2)

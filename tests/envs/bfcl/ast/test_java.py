@@ -75,7 +75,7 @@ def test_types_without_a_rule(text: str, kind: str) -> None:
 
 
 def test_numbers_have_a_limit() -> None:
-    with pytest.raises(OfficialError, match="4300 digits"):
+    with pytest.raises(OfficialError, match="4300"):
         convert("9" * 5_000, "integer")
     assert convert("9" * 400, "integer") == int("9" * 400)
 
