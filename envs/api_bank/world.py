@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -9,7 +10,7 @@ from tooluse_gym.formats.reply import Call
 from tooluse_gym.tools import Tool
 from tooluse_gym.world import ToolResult, World, observation_text
 
-from .apis.base import Mode, RefusalError, RejectedCallError
+from .apis.base import Frozen, Mode, RefusalError, RejectedCallError
 from .descriptions import found_names
 from .level import Level
 from .manager import ApiManager, Result
@@ -21,6 +22,9 @@ class Made(NamedTuple):
 
     name: str
     result: Result
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Made:
+        return self  # never changes
 
 
 class ApiWorld(World):
@@ -43,7 +47,8 @@ class ApiWorld(World):
         """Searches that found something, and in which way."""
         self._level = level
         self._manager = ApiManager(sets, episode)
-        self._draws = {} if draws is None else dict(draws)
+        self._draws = Frozen(draws or {})
+        self._calls: Counter[str] = Counter()
 
     def execute_tool(self, tool: Tool, arguments: dict[str, Any]) -> object:
         result = self._carry_out(tool.name, arguments)
@@ -65,9 +70,9 @@ class ApiWorld(World):
         return ToolResult(observation_text(result["output"]))
 
     def _carry_out(self, name: str, arguments: Mapping[str, Any]) -> Result:
-        recorded = self._draws.get(name, ())
-        number = sum(made.name == name for made in self.made)
+        recorded, number = self._draws.get(name, ()), self._calls[name]
         result = self._manager.call(name, arguments, recorded[number] if number < len(recorded) else None)
+        self._calls[name] += 1
         self.made.append(Made(name, result))
         if name == SEARCHER and result["exception"] is None:
             self._note_search(result)
