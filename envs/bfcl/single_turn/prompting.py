@@ -41,8 +41,7 @@ class SingleTurnPrompting(Prompting):
         self.parse("")  # a grammar that is not installed is missed here, not in the first step
 
     def parse(self, text: str) -> Reply:
-        plain = self.return_format == "python" and not self.tagged
-        if plain and (reply := super().parse(text)).calls:
+        if self.return_format == "python" and not self.tagged and (reply := super().parse(text)).calls:
             return reply
         try:
             decoded = decode_reply(text, self.return_format, self.tagged)
@@ -81,13 +80,17 @@ def _call(decoded: Mapping[Any, Mapping[Any, Any]]) -> Call:
     return Call(str(name), {"**" if key is None else str(key): value for key, value in arguments.items()})
 
 
+_ATTEMPT = ("[", "<", "{")
+"""How calls begin, in one format or another, behind back-ticks and blanks."""
+
+
 def _unread(text: str, error: str) -> Reply:
-    """A reply without calls: an answer in words."""
+    """A reply without calls: an answer in words, unless it begins like calls."""
     start, end = stripped(text, 0, len(text))
-    if not text[start:end]:
-        return Reply(text, cover(len(text), [], Kind.SCAFFOLD), error=error)
-    segments = cover(len(text), [Segment(Kind.RESPONSE, start, end)], Kind.SCAFFOLD)
-    return Reply(text, segments, response=text[start:end])
+    attempt = not text[start:end] or text[start:end].lstrip("`\n ").removeprefix("json").lstrip().startswith(_ATTEMPT)
+    kind = Kind.STRAY if attempt else Kind.RESPONSE
+    segments = cover(len(text), [Segment(kind, start, end)], Kind.SCAFFOLD)
+    return Reply(text, segments, response=None if attempt else text[start:end], error=error if attempt else None)
 
 
 def _segments(text: str, calls: Sequence[Call]) -> Iterator[Segment]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import gymnasium
 import pytest
 
+from benchmarks import bfcl_parity
 from tooluse_gym.envs.bfcl import release
 from tooluse_gym.envs.bfcl.ast.scorer import score_ast, score_ast_calls
 from tooluse_gym.envs.bfcl.prompt_config import PromptConfig
@@ -95,6 +97,20 @@ def test_ground_truths_are_valid(make: Make, bfcl_release: Path, options: dict[s
     assert wrong == []
     assert unwritten == (["simple_java_62", "simple_java_63"] if options["format"] == "pythonic" else [])
     assert played == 293 - len(unwritten)
+
+
+def test_openings_are_upstreams(
+    make: Make, bfcl_release: Path, bfcl_records: Callable[[str], list[dict[str, Any]]]
+) -> None:
+    """A system message of the question's own becomes a part of the prompt."""
+    recorded = {record["id"]: record["prompting_system_sha256"] for record in bfcl_records(bfcl_parity.DOCS)}
+    env = make("live_simple", format="prompting")
+    own = [task for task in tasks_of(env) if task.turns[0].messages[0]["role"] == "system"]
+    assert len(own) == 11
+    for task in (*own, tasks_of(env)[0]):
+        (system, *rest), _ = env.reset(options={"task_id": task.id})
+        assert hashlib.sha256(system["content"].encode()).hexdigest() == recorded[task.id]
+        assert rest == [message for message in task.turns[0].messages if message["role"] != "system"]
 
 
 def test_function_calling_is_upstreams(make: Make) -> None:

@@ -76,6 +76,22 @@ def test_other_texts_are_answers_in_words(config: PromptConfig, language: Langua
         assert format.parse(format.write((), response=text)).calls == ()
 
 
+@pytest.mark.parametrize(
+    ("config", "text"),
+    [
+        (PromptConfig(), "[f(a="),
+        (PromptConfig(tagged=True), "<TOOLCALL>[f(a=1)]"),
+        (PromptConfig("json"), '```json\n[{"function": "f"'),
+        (PromptConfig("verbose_xml"), "<functions><function"),
+        (PromptConfig("json"), ""),
+    ],
+)
+def test_failed_attempts_are_errors(config: PromptConfig, text: str) -> None:
+    reply = reader(config).parse(text)
+    assert (reply.calls, reply.response) == ((), None)
+    assert reply.error
+
+
 def test_deep_arguments_are_no_call() -> None:
     deep = '[{"function": "f", "parameters": {"a": ' + "[" * 200 + "]" * 200 + "}}]"
     assert reader(PromptConfig("json")).parse(deep).calls == ()
