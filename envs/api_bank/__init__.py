@@ -1,7 +1,7 @@
 """API-Bank: dialogues over simulated APIs, at three levels of difficulty. The environment, and the official scoring.
 
-``load_samples``, ``score_call``, ``score_response`` and ``soft_match`` load when first used; importing this package is
-cheap.
+``load_samples``, ``score_call``, ``score_response``, ``soft_match`` and ``accuracies`` load when first used; importing
+this package is cheap.
 """
 
 from __future__ import annotations
@@ -13,13 +13,14 @@ import gymnasium
 
 if TYPE_CHECKING:
     from tooluse_gym.envs.api_bank.scorer import load_samples, score_call, score_response
-    from tooluse_gym.envs.api_bank.soft_match import soft_match
+    from tooluse_gym.envs.api_bank.soft_match import accuracies, soft_match
 
-__all__ = ["load_samples", "score_call", "score_response", "soft_match"]
+__all__ = ["accuracies", "load_samples", "score_call", "score_response", "soft_match"]
 
 gymnasium.register(id="APIBank-v0", entry_point="tooluse_gym.envs.api_bank.env:APIBankEnv")
 
 _HOMES = {
+    "accuracies": "tooluse_gym.envs.api_bank.soft_match",
     "load_samples": "tooluse_gym.envs.api_bank.scorer",
     "score_call": "tooluse_gym.envs.api_bank.scorer",
     "score_response": "tooluse_gym.envs.api_bank.scorer",

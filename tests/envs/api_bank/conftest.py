@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import gzip
-import json
 import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from benchmarks import api_bank_parity
 
 REPOSITORY = Path(__file__).parents[3]
 
@@ -31,7 +31,6 @@ def api_bank_records(api_bank_data: Path) -> Callable[[str], list[dict[str, Any]
         path = api_bank_data / name
         if not path.is_file():
             pytest.skip(f"no recorded outputs {path}; set TOOLUSE_TEST_DATA")
-        with gzip.open(path, "rt", encoding="utf-8") as lines:
-            return [json.loads(line) for line in lines]
+        return api_bank_parity.read(path)
 
     return read
