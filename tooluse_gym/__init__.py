@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tooluse_gym.agents import ScriptedAgent, play
+    from tooluse_gym.candidates import ConversationCalls
     from tooluse_gym.env import ToolUseEnv
     from tooluse_gym.formats import Call, Format, Reply, get_format
     from tooluse_gym.rewards import Rubric, get_rubric
@@ -23,12 +24,13 @@ if TYPE_CHECKING:
     from tooluse_gym.tools import Tool, ToolSet
     from tooluse_gym.trajectory import Step, Trajectory
     from tooluse_gym.world import DeclaredWorld, World
-    from tooluse_gym.wrappers import TextObservation
+    from tooluse_gym.wrappers import CallMenu, TextObservation, TokenObservation, WordObservation
 
     __version__: str
 
 _HOMES = {
     "agents": ("ScriptedAgent", "play"),
+    "candidates": ("ConversationCalls",),
     "env": ("ToolUseEnv",),
     "formats": ("Call", "Format", "Reply", "get_format"),
     "rewards": ("Rubric", "get_rubric"),
@@ -39,13 +41,14 @@ _HOMES = {
     "tools": ("Tool", "ToolSet"),
     "trajectory": ("Step", "Trajectory"),
     "world": ("DeclaredWorld", "World"),
-    "wrappers": ("TextObservation",),
+    "wrappers": ("CallMenu", "TextObservation", "TokenObservation", "WordObservation"),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [  # noqa: RUF022 (by module, as above)
     "ScriptedAgent",
     "play",
+    "ConversationCalls",
     "ToolUseEnv",
     "Call",
     "Format",
@@ -70,7 +73,10 @@ __all__ = [  # noqa: RUF022 (by module, as above)
     "Trajectory",
     "DeclaredWorld",
     "World",
+    "CallMenu",
     "TextObservation",
+    "TokenObservation",
+    "WordObservation",
     "__version__",
 ]
 

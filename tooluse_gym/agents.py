@@ -7,11 +7,11 @@ from typing import Any
 
 import gymnasium
 
-from tooluse_gym.env import ToolUseEnv
+from tooluse_gym.env import inside
 from tooluse_gym.trajectory import Trajectory
 
-Agent = Callable[[Any, dict[str, Any]], str]
-"""``agent(observation, info)`` returns the next reply."""
+Agent = Callable[[Any, dict[str, Any]], Any]
+"""``agent(observation, info)`` returns the next action: a reply, or what a wrapper takes in its place."""
 
 
 class ScriptedAgent:
@@ -28,14 +28,12 @@ class ScriptedAgent:
     __call__ = act
 
 
-def play(env: gymnasium.Env[Any, str], agent: Agent, **reset: Any) -> Trajectory:
+def play(env: gymnasium.Env[Any, Any], agent: Agent, **reset: Any) -> Trajectory:
     """Play one episode to its end; ``reset`` holds ``seed`` and ``options``.
 
-    ``env`` may be wrapped; the record is that of the :class:`ToolUseEnv` inside.
+    ``env`` may be wrapped; the record is that of the :class:`~tooluse_gym.env.ToolUseEnv` inside.
     """
-    inner = env.unwrapped
-    if not isinstance(inner, ToolUseEnv):
-        raise TypeError(f"play needs a ToolUseEnv, got {type(inner).__name__}")
+    inner = inside(env, "play")
     observation, info = env.reset(**reset)
     ended = False
     while not ended:

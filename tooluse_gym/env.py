@@ -242,6 +242,11 @@ class ToolUseEnv(gymnasium.Env[Observation, str]):
         return self._running.shown.openai()
 
     @property
+    def visible_tools(self) -> tuple[Tool, ...]:
+        """The same tools as objects."""
+        return self._running.shown.tools
+
+    @property
     def conversation(self) -> Observation:
         """Every message of the episode so far, the agent's included."""
         return _copies(self._running.conversation)
@@ -417,6 +422,14 @@ class ToolUseEnv(gymnasium.Env[Observation, str]):
         if split not in self.tasks.splits:
             raise ConfigurationError(f"unknown split {split!r}; choose one of {', '.join(self.tasks.splits)}")
         return split
+
+
+def inside(env: gymnasium.Env[Any, Any], who: str) -> ToolUseEnv:
+    """The environment inside its wrappers; TypeError, which says ``who`` needs it, if it is another one."""
+    inner = env.unwrapped
+    if not isinstance(inner, ToolUseEnv):
+        raise TypeError(f"{who} needs a ToolUseEnv, got {type(inner).__name__}")
+    return inner
 
 
 def _copies(said: Iterable[Message]) -> Observation:
