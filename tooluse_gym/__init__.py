@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from tooluse_gym.formats import Call, Format, Reply, get_format
     from tooluse_gym.rewards import Rubric, get_rubric
     from tooluse_gym.scoring import ReplyJudge, Verdict
+    from tooluse_gym.search import TreeSearch
     from tooluse_gym.spaces import MessagesSpace, UnicodeText
     from tooluse_gym.tasks import Task, TaskList, TaskSource, Turn, Utterance, load_tasks
     from tooluse_gym.testing import check_tool_env
@@ -35,6 +36,7 @@ _HOMES = {
     "formats": ("Call", "Format", "Reply", "get_format"),
     "rewards": ("Rubric", "get_rubric"),
     "scoring": ("ReplyJudge", "Verdict"),
+    "search": ("TreeSearch",),
     "spaces": ("MessagesSpace", "UnicodeText"),
     "tasks": ("Task", "TaskList", "TaskSource", "Turn", "Utterance", "load_tasks"),
     "testing": ("check_tool_env",),
@@ -58,6 +60,7 @@ __all__ = [  # noqa: RUF022 (by module, as above)
     "get_rubric",
     "ReplyJudge",
     "Verdict",
+    "TreeSearch",
     "MessagesSpace",
     "UnicodeText",
     "Task",
