@@ -11,6 +11,8 @@ import pkgutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tooluse_gym.lazy import lazy_names
+
 if TYPE_CHECKING:
     from tooluse_gym.agents import ScriptedAgent, play
     from tooluse_gym.candidates import ConversationCalls
@@ -45,7 +47,7 @@ _HOMES = {
     "world": ("DeclaredWorld", "World"),
     "wrappers": ("CallMenu", "TextObservation", "TokenObservation", "WordObservation"),
 }
-_HOME = {name: module for module, names in _HOMES.items() for name in names}
+_load, _names = lazy_names(__name__, _HOMES)
 
 __all__ = [  # noqa: RUF022 (by module, as above)
     "ScriptedAgent",
@@ -92,13 +94,11 @@ def __getattr__(name: str) -> Any:
             return version("tooluse-gym")  # its one place is pyproject.toml
         except PackageNotFoundError:
             return "0+not.installed"
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+    return _load(name)
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return ["__version__", *_names()]
 
 
 def _register_environments() -> None:

@@ -6,10 +6,11 @@ this package is cheap.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import gymnasium
+
+from tooluse_gym.lazy import lazy_names
 
 if TYPE_CHECKING:
     from tooluse_gym.envs.api_bank.scorer import load_samples, score_call, score_response
@@ -19,20 +20,10 @@ __all__ = ["accuracies", "load_samples", "score_call", "score_response", "soft_m
 
 gymnasium.register(id="APIBank-v0", entry_point="tooluse_gym.envs.api_bank.env:APIBankEnv")
 
-_HOMES = {
-    "accuracies": "tooluse_gym.envs.api_bank.soft_match",
-    "load_samples": "tooluse_gym.envs.api_bank.scorer",
-    "score_call": "tooluse_gym.envs.api_bank.scorer",
-    "score_response": "tooluse_gym.envs.api_bank.scorer",
-    "soft_match": "tooluse_gym.envs.api_bank.soft_match",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "scorer": ("load_samples", "score_call", "score_response"),
+        "soft_match": ("accuracies", "soft_match"),
+    },
+)

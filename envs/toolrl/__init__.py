@@ -5,10 +5,11 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import gymnasium
+
+from tooluse_gym.lazy import lazy_names
 
 if TYPE_CHECKING:
     from tooluse_gym.envs.toolrl.rows import task_from_row
@@ -18,18 +19,4 @@ __all__ = ["reward", "scores", "task_from_row"]
 
 gymnasium.register(id="ToolRL-v0", entry_point="tooluse_gym.envs.toolrl.env:ToolRLEnv")
 
-_HOMES = {
-    "reward": "tooluse_gym.envs.toolrl.scoring",
-    "scores": "tooluse_gym.envs.toolrl.scoring",
-    "task_from_row": "tooluse_gym.envs.toolrl.rows",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazy_names(__name__, {"rows": ("task_from_row",), "scoring": ("reward", "scores")})
