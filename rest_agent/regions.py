@@ -8,14 +8,14 @@ emit a segmentation that no tokenizer would choose, and everything behind it wou
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from tooluse_gym.formats.reply import Kind, Segment
+from tooluse_gym.formats.reply import Kind, Reply, Segment
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -141,6 +141,25 @@ class TokenText:
         first = character[starts]
         last = np.where(starts < stops, character[np.maximum(stops - 1, 0)] + 1, first)
         return text, np.stack([first, last], axis=1)
+
+
+def reply_regions(
+    ids: Sequence[int],
+    text_of: TokenText,
+    end_ids: Collection[int],
+    parse: Callable[[str], Reply],
+    prefix: str = "",
+) -> tuple[str, list[int]]:
+    """A sampled reply: its text without the end token, and the region of every id.
+
+    Args:
+        end_ids: the tokens that end a reply; a reply that was cut has none.
+        prefix: what the chat template puts into the mouth of the model: part of the text, but not sampled.
+    """
+    ended = bool(ids) and ids[-1] in end_ids
+    text, intervals = text_of.read(ids[:-1] if ended else ids)
+    regions = token_regions(parse(prefix + text).segments, intervals + len(prefix))
+    return prefix + text, [*regions.tolist(), *([int(Region.END)] if ended else [])]
 
 
 class _Table(dict[int, bytes]):

@@ -1,7 +1,4 @@
-"""Rollouts: episodes as token ids. The ids that are sampled are the ids that are trained on.
-
-A token's loss mask and region are decided where the token is appended, and never derived again.
-"""
+"""Rollouts: episodes as token ids. The ids that are sampled are the ids that are trained on."""
 
 from __future__ import annotations
 
@@ -11,112 +8,24 @@ from dataclasses import replace
 from functools import partial
 from itertools import zip_longest
 from statistics import fmean
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from rest_agent.batch import Rollout
 from rest_agent.chat import Chat
 from rest_agent.config import ConfigError, EnvironmentConfig, RolloutConfig
+from rest_agent.conversation import Conversation, EnvironmentFailed
 from rest_agent.engine import threads_for_decoding
 from rest_agent.environments import Environments, Start
 from rest_agent.regions import TokenText
 from rest_agent.sampling.decode import Answer, Sampling, decode
 from rest_agent.sampling.replies import ReplyEngine, converse
 from rest_agent.segments import Transcript
-from rest_agent.workers import Job, Workers
-from tooluse_gym.env import ToolUseEnv
+from rest_agent.workers import Workers
 from tooluse_gym.formats import get_format
-from tooluse_gym.outcome import Outcome
 
 _LOG = logging.getLogger(__name__)
-
-
-class EnvironmentFailed(Exception):  # noqa: N818 (it says what happened)
-    """An environment raised an exception in a step, or took too long for it."""
-
-
-class Conversation:
-    """An episode, as the decode loop's speaker.
-
-    Args:
-        env: at the beginning of an episode.
-        transcript: an empty one.
-        workers: who steps the environment; by default, whoever calls ``spoke``.
-        history: ``sampled`` or ``template``, as in the configuration of rollouts.
-        steps: replies after which it is over; None: when the episode is.
-    """
-
-    def __init__(
-        self,
-        env: ToolUseEnv,
-        transcript: Transcript,
-        workers: Workers | None = None,
-        history: Literal["sampled", "template"] = "sampled",
-        steps: int | None = None,
-    ):
-        self.env = env
-        self.transcript = transcript
-        self.prompt = transcript.chat.opening(env.conversation, env.tools)
-        transcript.hear(self.prompt)
-        self._workers = Workers(0) if workers is None else workers
-        self._history = history
-        self._steps_left = steps
-        self._job: Job | None = None
-        self._shown = env.tools
-        self._end: int | None = None
-        self._outcome = Outcome(env)
-
-    def spoke(self, ids: list[int], log_probs: list[float]) -> None:
-        chat = self.transcript.chat
-        text = self.transcript.say(ids, log_probs, self._outcome.turn, self.env.parse)
-        self._end = ids[-1] if ids[-1] in chat.end_ids else None
-        self._job = self._workers.submit(lambda: self.env.step(text))
-
-    def answer(self) -> Answer | None:
-        """What follows the reply; None: the environment is still at work.
-
-        Raises:
-            EnvironmentFailed: in this step.
-        """
-        assert self._job is not None, "answer() before spoke()"
-        try:
-            if not self._workers.ready(self._job):
-                return None
-            observation, reward, terminated, truncated, info = self._job.result()
-        except Exception as error:
-            raise EnvironmentFailed(f"{type(error).__name__}: {error}") from error
-        over = terminated or truncated
-        if self._steps_left is not None:
-            self._steps_left -= 1
-            over |= self._steps_left == 0
-        self._outcome.add(reward, over, truncated or self._end is None, info)
-        if over:
-            return Answer(over=True)
-        shown = info.get("tools", self._shown)
-        new = [tool for tool in shown if tool not in self._shown]
-        self._shown = shown
-        chat = self.transcript.chat
-        if self._history == "template":
-            keep, heard = self.transcript.retell(chat.opening(self.env.conversation, shown))
-            return Answer(heard, keep)
-        heard = [*([] if self._end == chat.end_id else [chat.end_id]), *chat.continuation(observation, new)]
-        self.transcript.hear(heard)
-        return Answer(heard)
-
-    def cut(self, ids: list[int], log_probs: list[float]) -> None:
-        self._outcome.truncated = True
-        if ids:
-            self.transcript.say(ids, log_probs, self._outcome.turn, self.env.parse)
-        self.transcript.forget_unanswered()
-
-    def leave_out(self, max_tokens: int) -> None:
-        """Do not play: the opening is too long."""
-        self._outcome.truncated = True
-        self.transcript.keep(max_tokens)
-
-    def rollout(self) -> Rollout:
-        return self.transcript.rollout(**self._outcome.fields(self.env))
 
 
 class Episode:
@@ -260,14 +169,7 @@ class Arena(Environments):
         env = self.env
         env.reset(seed=seed, options={"split": self.config.train_split})
         conversation = Conversation(env, self.transcript(), history=self._rollout.history)
-        for said in env.tasks.demonstrate(env.task, np.random.default_rng([seed, 1]), noise):
-            ids = self.chat.reply(env.write(said))
-            conversation.spoke(ids, [0.0] * len(ids))
-            answer = conversation.answer()
-            if answer is None or answer.over:
-                break
-        conversation.transcript.forget_unanswered()
-        return conversation.rollout()
+        return conversation.imitate(env.tasks.demonstrate(env.task, np.random.default_rng([seed, 1]), noise))
 
     def transcript(self) -> Transcript:
         """An empty one."""

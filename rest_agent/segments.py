@@ -19,7 +19,7 @@ from torch import Tensor
 
 from rest_agent.batch import Batch, Rollout, pad
 from rest_agent.chat import Chat
-from rest_agent.regions import Region, TokenText, token_regions
+from rest_agent.regions import Region, TokenText, reply_regions
 from tooluse_gym.formats import Reply
 
 
@@ -47,18 +47,13 @@ class Transcript:
 
     def say(self, ids: Sequence[int], log_probs: Sequence[float], turn: int, parse: Callable[[str], Reply]) -> str:
         """Append a reply of the policy, token by token as it was sampled; its text, without the end token."""
-        ended = bool(ids) and ids[-1] in self.chat.end_ids
-        spoken = ids[:-1] if ended else ids
-        text, intervals = self.text_of.read(spoken)
-        prefix = self.chat.reply_prefix
-        segments = parse(prefix + text).segments
-        regions = token_regions(segments, intervals + len(prefix))
+        text, regions = reply_regions(ids, self.text_of, self.chat.end_ids, parse, self.chat.reply_prefix)
         self.ids += ids
         self.sampled += [True] * len(ids)
         self.log_probs += log_probs
-        self.regions += [*regions.tolist(), *([int(Region.END)] if ended else [])]
+        self.regions += regions
         self.turns += [turn] * len(ids)
-        return prefix + text
+        return text
 
     def retell(self, ids: Sequence[int]) -> tuple[int, list[int]]:
         """Let the history be ``ids``: how many tokens of the running segment stand, and those that follow them.

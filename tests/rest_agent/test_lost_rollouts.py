@@ -16,7 +16,8 @@ from rest_agent.advantages import group_advantages
 from rest_agent.batch import Rollout
 from rest_agent.chat import Chat
 from rest_agent.config import ConfigError, EnvironmentConfig, RolloutConfig
-from rest_agent.rollout import Arena, EnvironmentFailed, fill_in_lost, reward_truncated
+from rest_agent.conversation import EnvironmentFailed
+from rest_agent.rollout import Arena, fill_in_lost, reward_truncated
 from rest_agent.sampling.decode import Sampling
 from tooluse_gym.envs.bfcl.env import BFCLMultiTurnEnv
 

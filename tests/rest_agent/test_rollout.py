@@ -12,9 +12,10 @@ import torch
 from rest_agent.batch import Rollout, collate, pad
 from rest_agent.chat import Chat
 from rest_agent.config import ConfigError, EnvironmentConfig
+from rest_agent.conversation import Conversation
 from rest_agent.environments import Start, make_env
 from rest_agent.regions import Region
-from rest_agent.rollout import Arena, Conversation
+from rest_agent.rollout import Arena
 from rest_agent.sampling.decode import Sampling
 from tooluse_gym import trajectory
 from tooluse_gym.formats import FORMATS
