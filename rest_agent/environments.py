@@ -88,6 +88,10 @@ class Environments:
             )
         return [self._start(env, task_id=task_id) for task_id in chosen[:count]]
 
+    def start(self, task_id: str) -> Start:
+        """The beginning of a task's episode."""
+        return self._start(self.env, task_id=task_id)
+
     def _start(self, env: ToolUseEnv, **options: Any) -> Start:
         env.reset(options=options)
         return Start(env.snapshot(), env.task)

@@ -22,7 +22,22 @@ from rest_agent.sampling.cache import supports
 ROLE_TOKENS = ("<|system|>", "<|user|>", "<|assistant|>", "<|tool|>", "<|tools|>")
 END, PAD = "<|end|>", "<|pad|>"
 TAG_TOKENS = ("<think>", "</think>", "<tool_call>", "</tool_call>", "<response>", "</response>")
-_CORPUS = 600  # demonstrations that a new tokenizer is trained on
+RESPONSE_WITH_CALLS: dict[str, Any] = {
+    "defaults": {"role": "assistant"},
+    "start_anchor": ROLE_TOKENS[2],
+    "fields": {
+        "reasoning_content": {"open": "<think>", "close_pattern": r"</think>\s*", "content": "text"},
+        "tool_calls": {
+            "open": "<tool_call>",
+            "close_pattern": r"</tool_call>\s*",
+            "repeats": True,
+            "content": "json",
+            "transform": {"type": "function", "function": "{content}"},
+        },
+        "content": {"close_pattern": r"<\|end\|>\s*", "content": "text"},
+    },
+}
+"""``tokenizer.response_template`` for libraries that read the calls in replies themselves, as TRL does."""
 # A word keeps its underscores and the quote before it, so that a quoted name is the same token in a sentence and in
 # JSON, right behind the word that says what it names; numbers up to 99 are one token. Both make copying easy to learn.
 _PIECES = Regex(r" ?\"?\p{L}[\p{L}_]*| ?\p{N}{1,2}|[^\S\n]*[^\s\p{L}\p{N}]+|\n+|\s+")
@@ -107,7 +122,7 @@ def make(config: Config, resume: Path | None) -> tuple[Any, Any]:
     adapters = config.model.lora  # their weights come from DeepSpeed's shards, those of the base from where it is
     path = config.model.path if adapters else resume or config.model.path
     if path is None:
-        tokenizer = train_tokenizer(_corpus(config.environment), config.model.vocabulary)
+        tokenizer = train_tokenizer(corpus(config.environment), config.model.vocabulary)
         model = new_model(config.model, tokenizer)
     else:
         model, tokenizer = load(path, config.model.dtype)
@@ -126,10 +141,10 @@ def checkpoint_activations(model: Any) -> None:
     enable({"use_reentrant": False})
 
 
-def _corpus(config: EnvironmentConfig) -> Iterator[str]:
-    """What is said in demonstrations of training tasks, and the signatures of their tools."""
+def corpus(config: EnvironmentConfig, episodes: int = 600) -> Iterator[str]:
+    """What is said in demonstrations of training tasks, and the signatures of their tools: texts for a tokenizer."""
     env = make_env(config)
-    for seed in range(_CORPUS):
+    for seed in range(episodes):
         env.demonstrate(seed=seed, options={"split": config.train_split})
         yield from (message["content"] for message in env.conversation)
         for tool in env.tools:

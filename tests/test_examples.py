@@ -23,10 +23,10 @@ def test_example_is_short(example: Path) -> None:
     assert len(example.read_text().splitlines()) < 60
 
 
-def run(name: str, folder: Path) -> str:
+def run(name: str, folder: Path, *arguments: str, warnings: str = "error") -> str:
     """What an example prints."""
     done = subprocess.run(
-        [sys.executable, "-W", "error", str(ROOT / "examples" / f"{name}.py")],
+        [sys.executable, "-W", "error", "-W", warnings, str(ROOT / "examples" / f"{name}.py"), *arguments],
         capture_output=True,
         text=True,
         cwd=folder,
@@ -55,6 +55,26 @@ def test_tree_search_beats_the_policy_it_begins_with(tmp_path: Path) -> None:
     found = re.search(r"gain on the same tasks: (\S+) \((\S+) to (\S+)\)", printed)
     assert found, printed
     assert float(found[2]) > 0.05
+
+
+@pytest.mark.parametrize("variant", ["tools", "episodes"])
+def test_trl_trains_in_an_environment(variant: str, tmp_path: Path) -> None:
+    pytest.importorskip("trl", reason="TRL is not installed")
+    printed = run("trl_grpo", tmp_path, variant, warnings="default::FutureWarning")  # TRL's own, of transformers
+    told = re.findall(r"^update (\d): reward (\S+), valid (\S+), gradient (\S+)$", printed, re.MULTILINE)
+    updates, rewards, valid, gradients = zip(*told, strict=True)
+    assert updates == ("1", "2", "3")
+    assert all(0 < float(reward) <= 1 for reward in rewards)
+    assert any(float(share) > 0 for share in valid)
+    assert all(float(gradient) > 0 for gradient in gradients)
+
+
+def test_verifiers_evaluates_an_environment(tmp_path: Path) -> None:
+    pytest.importorskip("verifiers", reason="verifiers is not installed: it wants older packages than our pins")
+    printed = run("verifiers_env", tmp_path, warnings="default")
+    rewards = [float(reward) for reward in re.findall(r"reward (\S+),", printed)]
+    assert len(rewards) == 8
+    assert min(rewards) < max(rewards) == 1
 
 
 @pytest.fixture(scope="module")
