@@ -14,7 +14,7 @@ from rest_agent.environments import Start
 from rest_agent.regions import TokenText
 from rest_agent.rollout import Arena
 from rest_agent.sampling.decode import Sampling
-from tooluse_gym.evaluation.players import Finished, seed_of
+from tooluse_gym.evaluation.players import Finished, Given, nothing_given, seed_of
 from tooluse_gym.evaluation.setting import Entry, Setting
 
 
@@ -31,7 +31,9 @@ class LocalPlayer:
         self._model.eval().requires_grad_(False).to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self._sampling = sampling
 
-    def play(self, setting: Setting, entries: Sequence[Entry], finished: Finished) -> None:
+    def play(
+        self, setting: Setting, entries: Sequence[Entry], finished: Finished, given: Given = nothing_given
+    ) -> None:
         if not entries:
             return
         env = setting.make()
@@ -52,7 +54,7 @@ class LocalPlayer:
 
         def starts() -> Iterator[Start]:
             for entry in entries:
-                env.reset(seed=seed_of(entry), options={"task_id": entry.task})
+                env.reset(seed=seed_of(entry), options={"task_id": entry.task, **given(entry)})
                 yield Start(env.snapshot(), env.task)
 
         arena.rollouts(

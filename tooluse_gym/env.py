@@ -181,6 +181,10 @@ class ToolUseEnv(gymnasium.Env[Observation, str]):
         """Carry out one call of the agent."""
         return world.call(call, visible)
 
+    def report(self) -> dict[str, Any]:
+        """What there is to say of the running episode beyond the verdict, as JSON data."""
+        return {}
+
     # Gymnasium's interface
 
     def reset(

@@ -28,6 +28,10 @@ class Played:
     """Assistant messages."""
     turn_calls: tuple[int, ...] = ()
     """Tool calls made in each turn that was played."""
+    turn_steps: tuple[int, ...] = ()
+    """Assistant messages in each turn that was played."""
+    report: Mapping[str, Any] = field(default_factory=dict)
+    """What the environment has to say beyond the verdict."""
     trajectory: Trajectory | None = None
 
     @property
@@ -44,6 +48,7 @@ class Outcome:
         self._terms = env.rubric.zeros()
         self._turn_rewards = [0.0]
         self._turn_calls = [0]
+        self._turn_steps = [0]
 
     @property
     def turn(self) -> int:
@@ -56,10 +61,12 @@ class Outcome:
         for name, value in info["reward_terms"].items():
             self._terms[name] += value
         self._turn_calls[-1] += len(info["failures"])
+        self._turn_steps[-1] += 1
         self.truncated |= truncated
         if not over and info["step"] == 0:  # nothing was said in it yet: a new turn
             self._turn_rewards.append(0.0)
             self._turn_calls.append(0)
+            self._turn_steps.append(0)
 
     def fields(self, env: ToolUseEnv) -> dict[str, Any]:
         """Those of :class:`Played`."""
@@ -73,5 +80,7 @@ class Outcome:
             "truncated": self.truncated,
             "steps": len(trajectory.steps),
             "turn_calls": tuple(self._turn_calls),
+            "turn_steps": tuple(self._turn_steps),
+            "report": env.report(),
             "trajectory": trajectory,
         }

@@ -124,12 +124,15 @@ class APIBankEnv(ToolUseEnv):
             return world.call_officially(call)
         return super().execute(world, call, visible)
 
+    def report(self) -> dict[str, Any]:
+        """What ``info`` tells when an episode is over; calls and answers that it has not come to are not made."""
+        judge = self._running.judge
+        assert isinstance(judge, DialogueJudge | CallJudge)
+        return judge.report()
+
     def _info(self, terms: dict[str, float], results: Sequence[ToolResult] = ()) -> dict[str, Any]:
         info = super()._info(terms, results)
-        judge = self._running.judge
-        if "verdict" in info and isinstance(judge, DialogueJudge | CallJudge):
-            info |= judge.report()
-        return info
+        return info | self.report() if "verdict" in info else info
 
     def _level(self, task: Task) -> Level:
         return self._levels[task.metadata["level"]]

@@ -98,7 +98,8 @@ class _Shown:
     def __call__(self, one: Episode) -> None:
         self._right += one.right
         self._total += one.total
-        self._bar.update(self._row, advance=1, score=f"{100 * self._right / self._total:.1f} %")
+        score = f"{100 * self._right / self._total:.1f} %" if self._total else ""
+        self._bar.update(self._row, advance=1, score=score)
 
 
 def _is_address(model: str) -> bool:
@@ -174,7 +175,11 @@ def _compare(first: Path, second: Path) -> None:
 
 
 def _report(folder: Path) -> None:
-    _write_and_print(folder, *read_run(folder))
+    plan, episodes = read_run(folder)
+    _write_and_print(folder, plan, episodes)
+    official = find_benchmark(plan.benchmark).official
+    if official is not None:
+        typer.echo(official(folder, plan, episodes))
 
 
 def _write_and_print(folder: Path, plan: Plan, episodes: Sequence[Episode]) -> None:

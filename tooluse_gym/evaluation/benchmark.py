@@ -10,7 +10,8 @@ import importlib
 import pkgutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import gymnasium
 
@@ -19,7 +20,11 @@ from tooluse_gym.env import ToolUseEnv
 from tooluse_gym.errors import ConfigurationError
 from tooluse_gym.evaluation.setting import Entry, Setting
 from tooluse_gym.outcome import Played
-from tooluse_gym.tasks import TaskList
+from tooluse_gym.tasks import Task, TaskList
+
+if TYPE_CHECKING:
+    from tooluse_gym.evaluation.episodes import Episode
+    from tooluse_gym.evaluation.run import Plan
 
 MODES = ("prompting", "fc")
 """How a model is told of tools: in the first message, or as the tools of its chat template or server."""
@@ -27,7 +32,7 @@ _SEED = 1_000_003  # everything is evaluated on the same generated tasks
 
 
 class Tally(NamedTuple):
-    """``right`` of ``total``; a fraction may be right."""
+    """``right`` of ``total``; a fraction may be right. Of a total of 0, an episode counts for nothing."""
 
     right: float
     total: float
@@ -42,6 +47,24 @@ def _itself(task_id: str) -> str:
     return task_id
 
 
+def _nothing(task: Task) -> Sequence[str]:
+    return ()
+
+
+@dataclass(frozen=True)
+class Chain:
+    """Tasks that are played one after the other: each begins with what the agent has left in the one before.
+
+    Args:
+        before: the ids of the tasks to be played before this one, in order.
+        handed_on: what is handed on, by its name in the report of an episode, which is the name of the ``reset``
+            option as well.
+    """
+
+    before: Callable[[Task], Sequence[str]] = _nothing
+    handed_on: str | None = None
+
+
 @dataclass(frozen=True)
 class Category:
     """Tasks of one kind.
@@ -54,6 +77,8 @@ class Category:
         family: categories of one family have tasks in common, see ``base``. None: none.
         base: the task from which the one with this id was made. Those made from one rise and fall together.
         score: what an episode counts.
+        measures: what else is counted of an episode, by name; reported, but no part of the scores.
+        chain: which tasks are played in order.
     """
 
     name: str
@@ -63,6 +88,8 @@ class Category:
     family: str | None = None
     base: Callable[[str], str] = _itself
     score: Callable[[Played], Tally] = by_verdict
+    measures: Mapping[str, Callable[[Played], Tally]] = field(default_factory=dict)
+    chain: Chain = Chain()
 
     def setting(self, mode: str, **changes: Any) -> Setting:
         """The environment in a mode, with other options if wanted.
@@ -76,9 +103,15 @@ class Category:
         return Setting(self.env_id, options, "template" if mode == "fc" else "system")
 
     def entries(self, env: ToolUseEnv, samples: int = 1, limit: int | None = None) -> list[Entry]:
-        """What is to be played: each task ``samples`` times; the first ``limit`` tasks alone if wanted."""
+        """What is to be played: each task ``samples`` times; the first ``limit`` tasks alone if wanted.
+
+        Tasks that come before others in a chain are not among those that are limited.
+        """
         if isinstance(env.tasks, TaskList):
-            ids = [task.id for task in env.tasks]
+            before = {task.id: self.chain.before(task) for task in env.tasks}
+            needed = {name for names in before.values() for name in names}
+            last = [name for name in before if name not in needed][:limit]
+            ids = list(dict.fromkeys(name for task_id in last for name in (*before[task_id], task_id)))
         else:
             env.reset(seed=_SEED, options={"split": "test"})
             drawn = {env.task.id: None}
@@ -86,8 +119,8 @@ class Category:
             while len(drawn) < wanted:
                 env.reset(options={"split": "test"})
                 drawn[env.task.id] = None
-            ids = list(drawn)
-        return [Entry(self.name, task, sample) for task in ids[:limit] for sample in range(samples)]
+            ids = list(drawn)[:limit]
+        return [Entry(self.name, task, sample) for task in ids for sample in range(samples)]
 
 
 class Figures(NamedTuple):
@@ -112,6 +145,8 @@ class Benchmark:
     figures: Callable[[Mapping[str, Tally]], Figures] = plain_mean
     not_offered: Mapping[str, str] = field(default_factory=dict)
     """Categories that cannot be had here, with the reason."""
+    official: Callable[[Path, Plan, Sequence[Episode]], str] | None = None
+    """Writes a run's episodes into its folder as the official program reads them; returns how to have them scored."""
 
     def choose(self, names: Sequence[str]) -> list[Category]:
         """The categories called so; a name may be the beginning of several (``multi_turn``). None named: all.
@@ -121,8 +156,9 @@ class Benchmark:
         """
         found: dict[str, Category] = {}
         for name in names or [""]:
-            if name in self.not_offered:
-                raise ConfigurationError(f"{self.name} has no category {name!r} here: {self.not_offered[name]}")
+            for missing, reason in self.not_offered.items():
+                if name.startswith(missing):
+                    raise ConfigurationError(f"{self.name} has no category {name!r} here: {reason}")
             exact = [self.categories[name]] if name in self.categories else []
             chosen = exact or [one for key, one in self.categories.items() if key.startswith(name)]
             if not chosen:

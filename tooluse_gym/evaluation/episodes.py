@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
@@ -12,7 +12,7 @@ from typing import Any
 
 from tooluse_gym import trajectory
 from tooluse_gym.errors import ToolUseError
-from tooluse_gym.evaluation.benchmark import Category
+from tooluse_gym.evaluation.benchmark import Category, Tally
 from tooluse_gym.evaluation.setting import Entry, Setting
 from tooluse_gym.outcome import Outcome, Played
 from tooluse_gym.tasks import Task
@@ -27,8 +27,10 @@ class ResultError(ToolUseError):
 class Episode:
     """A played entry, and what it counts.
 
-    ``right`` of ``total`` is its part of the category's accuracy; ``needless`` are the calls beyond the ground truth's,
-    turn by turn; ``truncated``: a reply or the conversation grew too long, or a turn had too many steps.
+    ``right`` of ``total`` is its part of the category's accuracy, ``measures`` likewise of what else is counted;
+    ``turn_steps`` are the assistant messages of each turn that was played; ``needless`` are the calls beyond the ground
+    truth's, turn by turn; ``truncated``: a reply or the conversation grew too long, or a turn had too many steps;
+    ``report`` is what the environment has to say beyond the verdict.
     """
 
     category: str
@@ -37,13 +39,15 @@ class Episode:
     base: str
     right: float
     total: float
+    measures: Mapping[str, Tally]
     error_type: str | None
     reward: float
     reward_terms: dict[str, float]
-    steps: int
+    turn_steps: tuple[int, ...]
     calls: int
     needless: int
     truncated: bool
+    report: Mapping[str, Any]
     trajectory: Trajectory
 
     @property
@@ -67,13 +71,15 @@ def episode(entry: Entry, played: Played, category: Category, task: Task) -> Epi
         base=category.base(entry.task),
         right=right,
         total=total,
+        measures={name: measure(played) for name, measure in category.measures.items()},
         error_type="unfinished" if verdict is None else verdict.error_type,
         reward=played.reward,
         reward_terms=played.reward_terms,
-        steps=played.steps,
+        turn_steps=played.turn_steps,
         calls=played.calls,
         needless=needless_calls(played.turn_calls, task),
         truncated=played.truncated,
+        report=played.report,
         trajectory=played.trajectory,
     )
 
@@ -161,7 +167,9 @@ def _episode(line: str, place: str) -> Episode:
     try:
         record: dict[str, Any] = json.loads(line)
         trajectory = Trajectory.from_json(json.dumps(record.pop("trajectory")), place)
-        return Episode(**record, trajectory=trajectory)
+        measures = {name: Tally(*tally) for name, tally in record.pop("measures").items()}
+        turn_steps = tuple(record.pop("turn_steps"))
+        return Episode(**record, measures=measures, turn_steps=turn_steps, trajectory=trajectory)
     except (ValueError, TypeError, KeyError, AttributeError, ToolUseError) as error:
         raise ResultError(
             f"{place}: not an episode ({error}); delete the line, and its entry is played again"

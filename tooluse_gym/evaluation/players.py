@@ -25,10 +25,18 @@ from tooluse_gym.agents import Agent
 from tooluse_gym.env import ToolUseEnv
 from tooluse_gym.evaluation.server import ContextTooLongError, Server, reply_text
 from tooluse_gym.evaluation.setting import Entry, Setting
+from tooluse_gym.formats.wording import UnwritableReplyError
 from tooluse_gym.messages import Message
 from tooluse_gym.outcome import Outcome, Played
 
 Finished = Callable[[Entry, Played], None]
+Given = Callable[[Entry], Mapping[str, Any]]
+"""Options of ``reset`` beside the task's id."""
+
+
+def nothing_given(entry: Entry) -> Mapping[str, Any]:
+    """The entry begins as its task says."""
+    return {}
 
 
 class Player(Protocol):
@@ -38,7 +46,9 @@ class Player(Protocol):
     def name(self) -> str:
         """The model's name, for reports."""
 
-    def play(self, setting: Setting, entries: Sequence[Entry], finished: Finished) -> None:
+    def play(
+        self, setting: Setting, entries: Sequence[Entry], finished: Finished, given: Given = nothing_given
+    ) -> None:
         """Play each entry once; ``finished`` is told of every episode as it ends, in the caller's thread."""
 
 
@@ -49,10 +59,12 @@ class AgentPlayer:
         self.name = name
         self._make = make
 
-    def play(self, setting: Setting, entries: Sequence[Entry], finished: Finished) -> None:
+    def play(
+        self, setting: Setting, entries: Sequence[Entry], finished: Finished, given: Given = nothing_given
+    ) -> None:
         env = setting.make()
         for entry in entries:
-            observation, info = env.reset(seed=seed_of(entry), options={"task_id": entry.task})
+            observation, info = env.reset(seed=seed_of(entry), options={"task_id": entry.task, **given(entry)})
             agent, outcome, over = self._make(env), Outcome(env), False
             while not over:
                 observation, reward, terminated, truncated, info = env.step(agent(observation, info))
@@ -62,12 +74,15 @@ class AgentPlayer:
 
 
 def ground_truth(env: ToolUseEnv) -> Agent:
-    """An agent that says what the ground truth says, and after that nothing."""
+    """An agent that says what the ground truth says; nothing after that, or where the format cannot express it."""
     said = iter(env.tasks.demonstrate(env.task, np.random.default_rng(0), 0.0))
 
     def agent(observation: Any, info: dict[str, Any]) -> str:
         following = next(said, None)
-        return "" if following is None else env.write(following)
+        try:
+            return "" if following is None else env.write(following)
+        except UnwritableReplyError:
+            return ""
 
     return agent
 
@@ -87,7 +102,9 @@ class ServedPlayer:
         self._limits = {"temperature": temperature, "max_tokens": max_reply_tokens}
         self._at_once = at_once
 
-    def play(self, setting: Setting, entries: Sequence[Entry], finished: Finished) -> None:
+    def play(
+        self, setting: Setting, entries: Sequence[Entry], finished: Finished, given: Given = nothing_given
+    ) -> None:
         """As :class:`Player` says.
 
         Raises:
@@ -101,7 +118,7 @@ class ServedPlayer:
                 while True:
                     for entry in islice(waiting, self._at_once - len(running)):
                         env = idle.pop() if idle else setting.make()
-                        running[threads.submit(self._play, env, idle, setting, entry)] = entry
+                        running[threads.submit(self._play, env, idle, setting, entry, given(entry))] = entry
                     if not running:
                         return
                     done, _ = wait(running, return_when=FIRST_COMPLETED)
@@ -123,8 +140,10 @@ class ServedPlayer:
                         finished(entry, one.result())
                 raise
 
-    def _play(self, env: ToolUseEnv, idle: list[ToolUseEnv], setting: Setting, entry: Entry) -> Played:
-        env.reset(seed=seed_of(entry), options={"task_id": entry.task})
+    def _play(
+        self, env: ToolUseEnv, idle: list[ToolUseEnv], setting: Setting, entry: Entry, given: Mapping[str, Any]
+    ) -> Played:
+        env.reset(seed=seed_of(entry), options={"task_id": entry.task, **given})
         outcome, seeds = Outcome(env), np.random.default_rng(seed_of(entry))
         conversation: list[dict[str, Any]] = list(_told(setting, env.conversation))
         over = False

@@ -47,6 +47,7 @@ def parts_of(summary: Summary) -> Iterator[Part]:
     rows = [(name.replace("_", " "), *_rate(rate)) for name, rate in summary.figures.items()]
     yield Part("Scores", missing, ("", "score", "95 % interval"), rows)
     yield from _categories(summary)
+    yield from _measures(summary)
     yield from _errors(summary)
 
 
@@ -75,6 +76,12 @@ def _categories(summary: Summary) -> Iterator[Part]:
         "turn by turn) are per episode; cut: episodes that grew too long."
     )
     yield Part("Categories", said, head, rows)
+
+
+def _measures(summary: Summary) -> Iterator[Part]:
+    rows = [(one.name, name, *_rate(rate)) for one in summary.categories for name, rate in one.measures.items()]
+    if rows:
+        yield Part("Also measured", "", ("category", "measure", "rate", "95 % interval"), rows)
 
 
 def _errors(summary: Summary) -> Iterator[Part]:

@@ -72,16 +72,37 @@ def begin(folder: Path, plan: Plan) -> Iterator[Share]:
 
 def play(folder: Path, plan: Plan, player: Player, share: Share, told: Callable[[Episode], None]) -> None:
     """Play what is left of a category; every episode is on the disk before ``told`` hears of it."""
-    setting = share.category.setting(plan.mode, **plan.options)
+    category = share.category
+    setting = category.setting(plan.mode, **plan.options)
     tasks: Callable[[str], Task] = setting.make().tasks.__getitem__
+    handed_on = category.chain.handed_on
+    left: dict[Entry, Any] = {}
+    if handed_on is not None:
+        played = (one for one in read_episodes(folder / EPISODES_NAME) if one.category == category.name)
+        left = {one.entry: one.report[handed_on] for one in played}
     with EpisodeFile(folder / EPISODES_NAME) as file:
 
         def finished(entry: Entry, played: Played) -> None:
-            one = episode(entry, played, share.category, tasks(entry.task))
+            one = episode(entry, played, category, tasks(entry.task))
             file.write(one)
+            if handed_on is not None:
+                left[entry] = one.report[handed_on]
             told(one)
 
-        player.play(setting, share.left, finished)
+        def previous(entry: Entry) -> Entry | None:
+            before = category.chain.before(tasks(entry.task))
+            return entry._replace(task=before[-1]) if before else None
+
+        def given(entry: Entry) -> Mapping[str, Any]:
+            last = previous(entry)
+            return {} if last is None or handed_on is None else {handed_on: left[last]}
+
+        waiting = dict.fromkeys(share.left)
+        while waiting:
+            ready = [entry for entry in waiting if previous(entry) not in waiting]
+            player.play(setting, ready, finished, given)
+            for entry in ready:
+                del waiting[entry]
 
 
 def read_plan(folder: Path) -> Plan:
@@ -124,7 +145,7 @@ def tallies(episodes: Sequence[Episode], benchmark: Benchmark) -> dict[str, Tall
         samples[one.category, one.task] = samples.get((one.category, one.task), 0) + 1
     found: dict[str, Tally] = {}
     for name in benchmark.categories:
-        mine = [(one, samples[name, one.task]) for one in episodes if one.category == name]
+        mine = [(one, samples[name, one.task]) for one in episodes if one.category == name and one.total]
         if mine:
             found[name] = Tally(sum(one.right / k for one, k in mine), sum(one.total / k for one, k in mine))
     return found

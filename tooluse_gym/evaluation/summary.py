@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from tooluse_gym.evaluation.benchmark import Benchmark, Tally, find_benchmark
 from tooluse_gym.evaluation.episodes import Episode, ResultError
@@ -46,6 +46,8 @@ class CategorySummary:
     right: float
     total: float
     rate: Rate
+    measures: Mapping[str, Rate]
+    """What else was counted."""
     pass_at: Mapping[int, float]
     reward: float
     needless_calls: float
@@ -72,6 +74,7 @@ def summarize(plan: Plan, episodes: Sequence[Episode]) -> Summary:
     Raises:
         ResultError: nothing was.
     """
+    episodes = [one for one in episodes if one.total]
     if not episodes:
         raise ResultError(f"nothing was played of {plan.benchmark} by {plan.model}")
     benchmark = find_benchmark(plan.benchmark)
@@ -87,7 +90,7 @@ def summarize(plan: Plan, episodes: Sequence[Episode]) -> Summary:
     played = {name: [one for one in episodes if one.category == name] for name in counted}
     return Summary(
         plan,
-        [_category(name, played[name], counted[name], percentiles(drawn[name])) for name in counted],
+        [_category(name, played[name], counted[name], percentiles(drawn[name]), benchmark) for name in counted],
         {name: Rate(value, *percentiles(spread[name])) for name, value in figures.values.items()},
         figures.missing,
     )
@@ -98,7 +101,22 @@ def _scored(one: Episode, benchmark: Benchmark) -> Scored:
     return Scored(one.category, family, one.base, one.right, one.total)
 
 
-def _category(name: str, episodes: Sequence[Episode], tally: Tally, interval: tuple[float, float]) -> CategorySummary:
+def _measures(episodes: Sequence[Episode], benchmark: Benchmark) -> dict[str, Rate]:
+    """Of the episodes of a category; samples of a task are equal in number or count as they are."""
+    found: dict[str, Rate] = {}
+    for name in episodes[0].measures:
+        tallies = [(one, one.measures[name]) for one in episodes]
+        total = sum(tally.total for _, tally in tallies)
+        if total:
+            scored = [replace(_scored(one, benchmark), value=tally.right, weight=tally.total) for one, tally in tallies]
+            (drawn,) = bootstrap(scored).values()
+            found[name] = Rate(sum(tally.right for _, tally in tallies) / total, *percentiles(drawn))
+    return found
+
+
+def _category(
+    name: str, episodes: Sequence[Episode], tally: Tally, interval: tuple[float, float], benchmark: Benchmark
+) -> CategorySummary:
     bases = len({one.base for one in episodes})
     rate = tally.right / tally.total
     if rate in (0.0, 1.0):
@@ -116,6 +134,7 @@ def _category(name: str, episodes: Sequence[Episode], tally: Tally, interval: tu
         right=tally.right,
         total=tally.total,
         rate=Rate(rate, *interval),
+        measures=_measures(episodes, benchmark),
         pass_at={k: _mean([pass_at_k(len(found), sum(found), k) for found in by_task.values()]) for k in ks},
         reward=_mean([one.reward for one in episodes]),
         needless_calls=_mean([one.needless for one in episodes]),

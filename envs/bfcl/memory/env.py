@@ -77,6 +77,9 @@ class BFCLMemoryEnv(SimulatorEnv):
         """What the memory holds now, in upstream's form: plain data, a copy."""
         return left(self._running.judge.agent, self.backend)
 
+    def report(self) -> dict[str, Any]:
+        return {"memory": self.memory}
+
     def vary(self, task: Task, given: Mapping[str, Any]) -> Task:
         return begin(task, given["memory"])
 

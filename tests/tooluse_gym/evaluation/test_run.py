@@ -165,9 +165,16 @@ def test_a_killed_run_asks_nothing_twice_that_it_has_written(tmp_path: Path, ser
 
 
 def _made(task: str, base: str, right: float, sample: int = 0, needless: int = 0, category: str = ID) -> Episode:
-    record = _ANY.trajectory
     error = None if right else "empty_turn_model_response"
-    return Episode(category, task, sample, base, right, 1.0, error, right, {}, 1, 1 + needless, needless, False, record)
+    found: dict[str, Any] = {
+        "category": category,
+        "task": task,
+        "base": base,
+        "sample": sample,
+        "right": right,
+        "error_type": error,
+    }
+    return replace(_ANY, **found, reward=right, calls=1 + needless, needless=needless)
 
 
 @pytest.fixture(autouse=True, scope="module")
