@@ -116,6 +116,15 @@ def aggregate_scores(counts: Counts, version: Literal["v4", "v3"] = "v4") -> Sco
     return Scores(version, categories, made, overall, tuple(name for name in needed if name not in given))
 
 
+def categories_of(group: str, version: Literal["v4", "v3"]) -> tuple[str, ...]:
+    """The categories of a group, those of the groups in it included."""
+    return tuple(
+        category
+        for part in _GROUPS[version][group]
+        for category in ((part,) if part in TOTALS else categories_of(part, version))
+    )
+
+
 @dataclass(frozen=True)
 class FormatSensitivity:
     """How much a model's accuracy depends on the prompt's form. No part of the overall score.

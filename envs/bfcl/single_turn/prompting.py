@@ -139,7 +139,8 @@ def _is_filled(text: Any) -> bool:
 
 def _read_back(arguments: Mapping[str, Any]) -> dict[str, Any]:
     """What is read where a text block was written: of its quotes one on each side goes. Upstream looks inside."""
-    return {name: f'""{text}""' if _is_filled(text) else text for name, text in arguments.items()}
+    filled = {name for name, value in arguments.items() if isinstance(value, str) and _is_filled(value)}
+    return {name: f'""{value}""' if name in filled else value for name, value in arguments.items()}
 
 
 def _json(calls: Sequence[Call]) -> str:

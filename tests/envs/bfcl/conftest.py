@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -60,3 +61,14 @@ def bfcl_release() -> Path:
         return release.source(release.where(), release.PROMPTS).parents[1] / "data"
     except DataNotFoundError as error:
         pytest.skip(f"texts of BFCL's release are needed: {error}")
+
+
+@pytest.fixture(scope="session")
+def oracle() -> str:
+    """An interpreter with BFCL's own program; skips the test if none is named."""
+    interpreter = os.environ.get("TOOLUSE_BFCL_ORACLE")
+    if not interpreter:
+        pytest.skip("TOOLUSE_BFCL_ORACLE names no interpreter with bfcl_eval")
+    if subprocess.run([interpreter, "-c", "import bfcl_eval"], capture_output=True).returncode:
+        pytest.skip(f"{interpreter} cannot import bfcl_eval")
+    return interpreter

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import copy
-import os
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -18,16 +16,6 @@ CASES = 6  # of each class
 @pytest.fixture(scope="module")
 def material(bfcl_data: Path) -> Material:
     return read_material(bfcl_data)
-
-
-@pytest.fixture(scope="module")
-def oracle() -> str:
-    interpreter = os.environ.get("TOOLUSE_BFCL_ORACLE")
-    if not interpreter:
-        pytest.skip("TOOLUSE_BFCL_ORACLE names no interpreter with bfcl_eval")
-    if subprocess.run([interpreter, "-c", "import bfcl_eval"], capture_output=True).returncode:
-        pytest.skip(f"{interpreter} cannot import bfcl_eval")
-    return interpreter
 
 
 @pytest.mark.parametrize("owner", SIMULATORS)
