@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -158,6 +159,26 @@ def _trainer(kind: Any, folder: Path, tmp_path: Path, **options: Any) -> Any:
     )
     trainer.train()
     return trainer
+
+
+def test_what_trl_samples_is_what_it_trains(
+    folders: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sampled: list[list[list[int]]] = []
+    generate: Any = GRPOTrainer._generate_single_turn
+
+    def listen(*arguments: Any, **options: Any) -> Any:
+        replies, log_probs = generate(*arguments, **options)
+        sampled.append(replies)
+        return replies, log_probs
+
+    monkeypatch.setattr(GRPOTrainer, "_generate_single_turn", listen)
+    trainer = _trainer(GRPOTrainer, folders["own"], tmp_path)
+    (batch,) = trainer._buffered_inputs
+    assert len(sampled) >= 2  # the user spoke again
+    said = sorted(list(chain(*replies)) for replies in zip(*sampled, strict=True))
+    mask = (batch["completion_mask"] * batch["tool_mask"]).bool()
+    assert sorted(row[own].tolist() for row, own in zip(batch["completion_ids"], mask, strict=True)) == said
 
 
 def test_uniform_weights_are_trls_own_grpo(folders: dict[str, Path], tmp_path: Path) -> None:
