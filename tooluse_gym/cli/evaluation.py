@@ -27,6 +27,8 @@ from tooluse_gym.evaluation.server import Server, only_model
 from tooluse_gym.evaluation.summary import compare, summarize
 
 _GOLD = "gold"
+_MOST_LISTED = 20
+_WIDTH = 150  # of tables that no terminal shows
 _MODEL = (
     "A folder or hub id of Hugging Face's; the address of an OpenAI-compatible server up to /v1 (its key: "
     "$OPENAI_API_KEY); 'gold' for the ground truth; or module:function, which makes an agent of an environment."
@@ -142,7 +144,9 @@ def list_benchmarks() -> None:
     """List the benchmarks and their categories."""
     table = Table("benchmark", "categories", box=None)
     for benchmark in benchmarks():
-        table.add_row(benchmark.name, ", ".join(benchmark.categories))
+        first, *others = benchmark.categories
+        many = len(others) > _MOST_LISTED
+        table.add_row(benchmark.name, f"{first}, and {len(others)} more" if many else ", ".join((first, *others)))
         for category, reason in benchmark.not_offered.items():
             table.add_row("", f"not {category}: {reason}")
     console().print(table)
@@ -190,12 +194,15 @@ def _write_and_print(folder: Path, plan: Plan, episodes: Sequence[Episode]) -> N
 
 
 def _print(parts: Sequence[report.Part]) -> None:
+    shown = console()
+    if not shown.is_terminal:
+        shown.width = _WIDTH
     for part in parts:
         if part.rows:
             first, *others = part.head
             table = Table(Column(first, no_wrap=True), *others, box=None, title=part.heading, title_justify="left")
             for row in part.rows:
                 table.add_row(*row)
-            console().print(table)
+            shown.print(table)
         if part.text:
-            console().print(part.text, style="dim")
+            shown.print(part.text, style="dim")
