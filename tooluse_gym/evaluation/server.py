@@ -10,6 +10,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from http.client import HTTPException
 from typing import Any
 
 from tooluse_gym.errors import ToolUseError
@@ -17,6 +18,8 @@ from tooluse_gym.formats import Call, Format
 
 _AGAIN = (408, 409, 425, 429, 500, 502, 503, 504)
 _TOO_LONG = re.compile(r"context|too long|too many tokens", re.IGNORECASE)
+_TROUBLES = (OSError, HTTPException, ValueError, LookupError, TypeError, AttributeError)
+"""What an unreachable server raises, and one that talks nonsense."""
 _LONGEST_PAUSE = 60.0
 _LARGEST_ANSWER = 64 * 2**20  # bytes
 _SHOWN = 500  # characters of an answer in an error
@@ -117,7 +120,7 @@ class Server:
                 if asked:
                     gate.close(min(asked, _LONGEST_PAUSE))
                 pause = max(pause, asked)
-            except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:  # unreachable, or nonsense
+            except _TROUBLES as error:
                 if last:
                     raise ServerError(f"{self.address}: {type(error).__name__}: {error}") from error
             time.sleep(min(pause, _LONGEST_PAUSE))
@@ -134,7 +137,7 @@ def only_model(url: str, key: str | None = None, seconds: float = 30.0) -> str:
     address = f"{url.rstrip('/')}/models"
     try:
         names = [model["id"] for model in _answer(address, key, seconds)["data"]]
-    except (OSError, ValueError, LookupError, TypeError) as error:
+    except _TROUBLES as error:
         raise ServerError(f"{address} does not tell the model's name ({error}): give it with --name") from error
     if len(names) != 1:
         raise ServerError(f"{address} offers {', '.join(names) or 'no model'}: choose one with --name")

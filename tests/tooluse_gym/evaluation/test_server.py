@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -87,6 +89,39 @@ def test_refusals_are_told_at_once(refusal: tuple[int, Any], message: str, serve
 def test_nobody_listens() -> None:
     with pytest.raises(ServerError, match=r"http://127\.0\.0\.1:9/chat/completions: URLError"):
         Server("http://127.0.0.1:9", "m", tries=2, pause=0.001).complete(messages=[])
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        None,
+        b"",
+        b"what?\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n64\r\n{",
+    ],
+    ids=["hangs", "hangs up", "no HTTP", "cut short", "cut in a chunk"],
+)
+def test_half_dead_servers(answer: bytes | None) -> None:
+    """They take the request, and then say nothing, or the beginning of something."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def talk() -> None:
+            for _ in range(2):
+                connection, _ = listening.accept()
+                with connection:
+                    connection.recv(65536)
+                    if answer is None:
+                        time.sleep(0.4)
+                    else:
+                        connection.sendall(answer)
+
+        talking = threading.Thread(target=talk)
+        talking.start()
+        server = Server(f"http://127.0.0.1:{listening.getsockname()[1]}", "m", seconds=0.2, tries=2, pause=0.001)
+        with pytest.raises(ServerError, match=r"http://127\.0\.0\.1:\d+/chat/completions: \w+"):
+            server.complete(messages=[])
+        talking.join()
 
 
 def test_a_conversation_that_is_too_long(serve: Any) -> None:
