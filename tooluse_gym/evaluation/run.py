@@ -62,7 +62,9 @@ def begin(folder: Path, plan: Plan) -> Iterator[Share]:
     elif (folder / EPISODES_NAME).exists():
         raise ResultError(f"{folder / EPISODES_NAME} has no {RUN_NAME} beside it: name an empty folder with --out")
     else:
-        path.write_text(json.dumps(asdict(plan), indent=1) + "\n", encoding="utf-8")
+        whole = path.with_suffix(".part")
+        whole.write_text(json.dumps(asdict(plan), indent=1) + "\n", encoding="utf-8")
+        whole.replace(path)
     done = {one.entry for one in read_episodes(folder / EPISODES_NAME)}
     for category in plan.chosen:
         env = category.setting(plan.mode, **plan.options).make()

@@ -18,11 +18,13 @@ from tooluse_gym.formats import Call, Format
 
 _AGAIN = (408, 409, 425, 429, 500, 502, 503, 504)
 _TOO_LONG = re.compile(r"context|too long|too many tokens", re.IGNORECASE)
-_TROUBLES = (OSError, HTTPException, ValueError, LookupError, TypeError, AttributeError)
+_NO_ANSWER = (OSError, HTTPException)
+_TROUBLES = (*_NO_ANSWER, ValueError, LookupError, TypeError, AttributeError, RecursionError)
 """What an unreachable server raises, and one that talks nonsense."""
 _LONGEST_PAUSE = 60.0
 _LARGEST_ANSWER = 64 * 2**20  # bytes
 _SHOWN = 500  # characters of an answer in an error
+_PART = 2**16  # bytes of an answer that are read at a time
 
 
 class ServerError(ToolUseError):
@@ -111,7 +113,7 @@ class Server:
             try:
                 return _said(_answer(self.address, self.key, self.seconds, body)["choices"][0])
             except urllib.error.HTTPError as error:
-                text = error.read(4 * _SHOWN).decode(errors="replace")[:_SHOWN]
+                text = _beginning(error)
                 if error.code in (400, 413, 422) and _TOO_LONG.search(text):
                     raise ContextTooLongError(f"{self.address}: {text}") from error
                 if last or error.code not in _AGAIN:
@@ -146,11 +148,24 @@ def only_model(url: str, key: str | None = None, seconds: float = 30.0) -> str:
 
 def _answer(address: str, key: str | None, seconds: float, body: bytes | None = None) -> Any:
     headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {key}"} if key else {})
+    end = time.monotonic() + seconds
+    text = bytearray()
     with urllib.request.urlopen(urllib.request.Request(address, body, headers), timeout=seconds) as answer:
-        text = answer.read(_LARGEST_ANSWER + 1)
-    if len(text) > _LARGEST_ANSWER:
-        raise ValueError(f"an answer of more than {_LARGEST_ANSWER} bytes")
+        while part := answer.read1(_PART):
+            text += part
+            if len(text) > _LARGEST_ANSWER:
+                raise ValueError(f"an answer of more than {_LARGEST_ANSWER} bytes")
+            if time.monotonic() > end:
+                raise TimeoutError(f"no whole answer within {seconds:g} seconds")
     return json.loads(text)
+
+
+def _beginning(error: urllib.error.HTTPError) -> str:
+    """What a refusal says, as far as it can be read."""
+    try:
+        return error.read(4 * _SHOWN).decode(errors="replace")[:_SHOWN]
+    except _NO_ANSWER as failure:
+        return f"({failure})"
 
 
 def _remedy(code: int) -> str:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -53,6 +56,37 @@ def serve() -> Iterator[Callable[..., str]]:
     for server in servers:
         server.shutdown()
         server.server_close()
+
+
+@pytest.fixture
+def speak() -> Iterator[Callable[..., str]]:
+    """Starts a server that answers each request with these bytes, whatever they are, and hangs up.
+
+    With ``every`` it takes so many seconds for each byte behind the first hundred.
+    """
+    listening = []
+
+    def start(said: bytes, every: float = 0.0) -> str:
+        server = socket.create_server(("127.0.0.1", 0))
+        listening.append(server)
+
+        def answer() -> None:
+            with suppress(OSError):  # closed by the test, or by who asked
+                while True:
+                    one, _ = server.accept()
+                    with one:
+                        one.recv(2**16)
+                        one.sendall(said[:100] if every else said)
+                        for byte in said[100:] if every else b"":
+                            time.sleep(every)
+                            one.sendall(bytes([byte]))
+
+        threading.Thread(target=answer, daemon=True).start()
+        return f"http://127.0.0.1:{server.getsockname()[1]}/v1"
+
+    yield start
+    for server in listening:
+        server.close()
 
 
 @pytest.fixture(scope="session")

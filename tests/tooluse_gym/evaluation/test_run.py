@@ -18,8 +18,9 @@ from tooluse_gym.errors import ConfigurationError, TrajectoryError
 from tooluse_gym.evaluation import report
 from tooluse_gym.evaluation.benchmark import find_benchmark
 from tooluse_gym.evaluation.episodes import Episode, ResultError, read_episodes, rescored
-from tooluse_gym.evaluation.players import AgentPlayer, ground_truth
+from tooluse_gym.evaluation.players import AgentPlayer, ServedPlayer, ground_truth
 from tooluse_gym.evaluation.run import EPISODES_NAME, RUN_NAME, Plan, begin, play, read_run
+from tooluse_gym.evaluation.server import Server
 from tooluse_gym.evaluation.summary import compare, summarize
 from tooluse_gym.messages import user
 
@@ -106,6 +107,29 @@ def test_episodes_without_a_run_are_not_taken_over(tmp_path: Path) -> None:
         read_run(tmp_path)
     with pytest.raises(ResultError, match="name an empty folder"):
         _play(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["", '{"model": "m"', "[]", "{}", '{"model": "m", "categories": 5}'])
+def test_a_broken_plan_is_named(text: str, tmp_path: Path) -> None:
+    _play(tmp_path)
+    (tmp_path / RUN_NAME).write_text(text)
+    with pytest.raises(ResultError, match=r"run\.json: not a run"):
+        read_run(tmp_path)
+    with pytest.raises(ResultError, match=r"run\.json: not a run"):
+        _play(tmp_path)
+
+
+def test_replies_of_any_size_are_kept(tmp_path: Path, serve: Any, says: Any) -> None:
+    """Nothing at all, and ten million characters."""
+    replies = iter([None, "", "x" * 10_000_000] * 10)
+    player = ServedPlayer(Server(serve(lambda request: says(next(replies))), "gold"), at_once=1)
+    (share,) = begin(tmp_path, PLAN)
+    play(tmp_path, PLAN, player, share, lambda one: None)
+    plan, episodes = read_run(tmp_path)
+    lengths = [len(step.action) for one in episodes for step in one.trajectory.steps]
+    assert lengths == [0, 0, 10_000_000] * 2
+    (found,) = summarize(plan, episodes).categories
+    assert (found.right, found.errors) == (0, {"empty_turn_model_response": 6})
 
 
 @pytest.mark.parametrize(

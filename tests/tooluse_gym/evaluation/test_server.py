@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import socket
-import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -91,37 +90,38 @@ def test_nobody_listens() -> None:
         Server("http://127.0.0.1:9", "m", tries=2, pause=0.001).complete(messages=[])
 
 
+HEAD = b"HTTP/1.1 200 OK\r\n"
+HALF_DEAD = {
+    "hangs up": b"",
+    "is no server of HTTP": b"hello\r\n\r\n",
+    "hangs up amid the head": HEAD + b"Content-Le",
+    "hangs up amid the answer": HEAD + b'Content-Length: 100\r\n\r\n{"choices": [{"mess',
+    "hangs up amid a part": HEAD + b"Transfer-Encoding: chunked\r\n\r\n50\r\n{",
+    "hangs up amid a refusal": b"HTTP/1.1 500 x\r\nTransfer-Encoding: chunked\r\n\r\n50\r\n{",
+    "nests without end": HEAD + b"Content-Length: 200000\r\n\r\n" + b"[" * 200_000,
+}
+
+
+@pytest.mark.parametrize("said", HALF_DEAD.values(), ids=HALF_DEAD)
+def test_a_server_that_dies_amid_an_answer(said: bytes, speak: Callable[[bytes], str]) -> None:
+    url = speak(said)
+    with pytest.raises(ServerError, match=f"{url}/chat/completions"):
+        Server(url, "m", tries=2, pause=0.001).complete(messages=[])
+    with pytest.raises(ServerError, match=f"{url}/models does not tell the model's name"):
+        only_model(url)
+
+
 @pytest.mark.parametrize(
-    "answer",
-    [
-        None,
-        b"",
-        b"what?\r\n",
-        b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{",
-        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n64\r\n{",
-    ],
-    ids=["hangs", "hangs up", "no HTTP", "cut short", "cut in a chunk"],
+    ("every", "message"),
+    [(0.02, r"no whole answer within 0\.2 seconds"), (10.0, "timed out")],
+    ids=["a byte now and then", "hangs"],
 )
-def test_half_dead_servers(answer: bytes | None) -> None:
-    """They take the request, and then say nothing, or the beginning of something."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-
-        def talk() -> None:
-            for _ in range(2):
-                connection, _ = listening.accept()
-                with connection:
-                    connection.recv(65536)
-                    if answer is None:
-                        time.sleep(0.4)
-                    else:
-                        connection.sendall(answer)
-
-        talking = threading.Thread(target=talk)
-        talking.start()
-        server = Server(f"http://127.0.0.1:{listening.getsockname()[1]}", "m", seconds=0.2, tries=2, pause=0.001)
-        with pytest.raises(ServerError, match=r"http://127\.0\.0\.1:\d+/chat/completions: \w+"):
-            server.complete(messages=[])
-        talking.join()
+def test_an_answer_that_never_ends_is_waited_for_so_long(every: float, message: str, speak: Callable[..., str]) -> None:
+    began = time.monotonic()
+    url = speak(HEAD + b"Content-Length: 1000\r\n\r\n" + b" " * 900, every)
+    with pytest.raises(ServerError, match=message):
+        Server(url, "m", seconds=0.2, tries=1).complete(messages=[])
+    assert time.monotonic() - began < 5
 
 
 def test_a_conversation_that_is_too_long(serve: Any) -> None:
