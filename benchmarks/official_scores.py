@@ -1,6 +1,7 @@
 """Have BFCL's own program score what the evaluator wrote, and compare entry by entry.
 
     python benchmarks/official_scores.py FOLDER --oracle PYTHON [--categories NAME ...] [--limit N]
+    python benchmarks/official_scores.py FOLDER --oracle PYTHON --benchmark bfcl-format-sensitivity --modes prompting
 
 FOLDER holds BFCL's data, memory's files included (``tooluse-gym data where bfcl``). PYTHON is an interpreter that has
 bfcl-eval (see ``bfcl_official_oracle.py``), by default the one that ``TOOLUSE_BFCL_ORACLE`` names. Three agents play in
@@ -25,7 +26,7 @@ import numpy as np
 
 from tooluse_gym.agents import Agent
 from tooluse_gym.env import ToolUseEnv
-from tooluse_gym.envs.bfcl.official import CALLING_MODEL, FOLDER, PROMPTING_MODEL, write_official
+from tooluse_gym.envs.bfcl.official import CALLING_MODEL, FOLDER, PROMPTING_MODEL, official_name, write_official
 from tooluse_gym.evaluation.players import AgentPlayer, ground_truth, seed_of
 from tooluse_gym.evaluation.run import Plan, begin, play, read_run
 from tooluse_gym.evaluation.setting import Entry
@@ -130,10 +131,10 @@ def compare(folder: Path, plan: Plan, make: Callable[[ToolUseEnv], Agent], oracl
         play(folder, plan, AgentPlayer(plan.model, make), share, lambda one: None)
     episodes = [one for one in read_run(folder)[1] if one.total]
     write_official(folder, plan, episodes)
-    names = list(dict.fromkeys(one.category for one in episodes))
+    names = list(dict.fromkeys(official_name(one.category) for one in episodes))
     wrong = official_failures(folder / FOLDER, MODELS[plan.mode], names, oracle)
     for name in names:
-        judged = {one.task: one.right == 1 for one in episodes if one.category == name}
+        judged = {one.task: one.right == 1 for one in episodes if official_name(one.category) == name}
         differing = tuple(task for task, right in judged.items() if right == (task in wrong[name]))
         yield Row(name, len(judged), sum(judged.values()), len(judged) - len(wrong[name]), differing)
 
@@ -162,6 +163,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=str(__doc__).partition("\n")[0])
     parser.add_argument("folder", type=Path, help="BFCL's data")
     parser.add_argument("--oracle", default=os.environ.get("TOOLUSE_BFCL_ORACLE"), help="an interpreter with bfcl-eval")
+    parser.add_argument("--benchmark", default="bfcl-v4", help="or bfcl-format-sensitivity")
     parser.add_argument(
         "--categories", nargs="*", default=[], help="of the benchmark, or the beginnings of their names"
     )
@@ -177,7 +179,7 @@ def main() -> None:
     for mode in options.modes:
         for agent in options.agents:
             given = {"data_dir": str(options.folder)}
-            plan = Plan(agent, "bfcl-v4", mode, tuple(options.categories), limit=options.limit, options=given)
+            plan = Plan(agent, options.benchmark, mode, tuple(options.categories), limit=options.limit, options=given)
             with tempfile.TemporaryDirectory() as folder:
                 for row in compare(Path(folder), plan, AGENTS[agent], options.oracle):
                     shown = ", ".join(row.differing[:5]) or "–"

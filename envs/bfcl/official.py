@@ -45,19 +45,19 @@ def write_official(folder: Path, plan: Plan, episodes: Sequence[Episode]) -> str
     files: dict[Path, list[dict[str, Any]]] = {}
     for one in episodes:
         if one.sample == 0 and one.total:
-            path = root / _group(one.category) / f"BFCL_v4_{_name(one.category)}_result.json"
+            path = root / _group(one.category) / f"BFCL_v4_{official_name(one.category)}_result.json"
             files.setdefault(path, []).append({"id": one.task, "result": _result(one, record)})
     for path, entries in files.items():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("".join(f"{json.dumps(entry)}\n" for entry in entries), encoding="utf-8")
-    names = ",".join(dict.fromkeys(_name(one.category) for one in episodes))
+    names = ",".join(dict.fromkeys(official_name(one.category) for one in episodes))
     return (
         f"BFCL's own program scores the same replies: BFCL_PROJECT_ROOT={(folder / FOLDER).resolve()} OPENAI_API_KEY=- "
         f"bfcl evaluate --partial-eval --model {model} --test-category {names}"
     )
 
 
-def _name(category: str) -> str:
+def official_name(category: str) -> str:
     """Upstream's name: the variants of a prompt are one category there."""
     return SENSITIVITY if category.startswith("ret_fmt=") else category
 
@@ -76,7 +76,7 @@ def _result(one: Episode, record: Record) -> Any:
     if one.trajectory.verdict is None:
         return UNFINISHED
     steps = iter([record(step.action) for step in one.trajectory.steps])
-    if one.category in SINGLE_TURN or _name(one.category) == SENSITIVITY:
+    if one.category in SINGLE_TURN or official_name(one.category) == SENSITIVITY:
         return next(steps)
     return [list(islice(steps, count)) for count in one.turn_steps]
 
