@@ -162,7 +162,7 @@ def report_run(
         if rescore:
             plan, episodes = read_run(folder)
             chosen = {category.name: category for category in plan.chosen}
-            _write_and_print(folder, plan, [rescored(one, chosen[one.category]) for one in episodes])
+            _write_and_print(folder, plan, list(rescored(episodes, chosen)))
         else:
             _report(folder)
     for folder in folders[1:]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from tooluse_gym import trajectory
+from tooluse_gym.env import ToolUseEnv
 from tooluse_gym.errors import ToolUseError
 from tooluse_gym.evaluation.benchmark import Category, Tally
 from tooluse_gym.evaluation.setting import Entry, Setting
@@ -89,20 +90,26 @@ def needless_calls(turn_calls: tuple[int, ...], task: Task) -> int:
     return sum(max(0, made - len(turn.calls)) for made, turn in zip(turn_calls, task.turns, strict=False))
 
 
-def rescored(one: Episode, category: Category) -> Episode:
-    """The episode as its recorded replies are judged now.
+def rescored(episodes: Iterable[Episode], categories: Mapping[str, Category]) -> Iterator[Episode]:
+    """The episodes as their recorded replies are judged now.
 
     Raises:
-        TrajectoryError: the environment answers them otherwise than it did.
+        TrajectoryError: an environment answers them otherwise than it did.
     """
-    record = one.trajectory
-    env = Setting(record.env or category.env_id, record.options).make()
-    trajectory.begin(env, record)
-    outcome = Outcome(env)
-    outcome.truncated = one.truncated
-    for _, reward, terminated, truncated, info in trajectory.follow(env, record):
-        outcome.add(reward, terminated or truncated, truncated, info)
-    return episode(one.entry, Played(**outcome.fields(env)), category, env.task)
+    made: dict[str, ToolUseEnv] = {}  # a benchmark's files are read once
+    for one in episodes:
+        record, category = one.trajectory, categories[one.category]
+        setting = Setting(record.env or category.env_id, record.options)
+        key = f"{setting.env_id} {json.dumps(setting.options)}"
+        if key not in made:
+            made[key] = setting.make()
+        env = made[key]
+        trajectory.begin(env, record)
+        outcome = Outcome(env)
+        outcome.truncated = one.truncated
+        for _, reward, terminated, truncated, info in trajectory.follow(env, record):
+            outcome.add(reward, terminated or truncated, truncated, info)
+        yield episode(one.entry, Played(**outcome.fields(env)), category, env.task)
 
 
 class EpisodeFile:

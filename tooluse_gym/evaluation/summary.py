@@ -165,7 +165,7 @@ def compare(benchmark: Benchmark, first: Sequence[Episode], second: Sequence[Epi
     Raises:
         ResultError: the runs have no entry in common.
     """
-    before, after = ({one.entry: one for one in episodes} for episodes in (first, second))
+    before, after = ({one.entry: one for one in episodes if one.total} for episodes in (first, second))
     common = [entry for entry in before if entry in after]
     if not common:
         raise ResultError("the runs have no entry in common")

@@ -148,13 +148,13 @@ def test_what_does_not_exist_is_told(plan: Plan, message: str, tmp_path: Path) -
 
 def test_recorded_replies_are_judged_again(tmp_path: Path) -> None:
     played = _play(tmp_path)
-    (category,) = PLAN.chosen
-    assert [rescored(one, category) for one in played] == played
+    categories = {category.name: category for category in PLAN.chosen}
+    assert list(rescored(played, categories)) == played
     first = played[0].trajectory
     other = replace(first.steps[0], observation=(user("something else"),))
     tampered = replace(played[0], trajectory=replace(first, steps=(other, *first.steps[1:])))
     with pytest.raises(TrajectoryError, match="observation after step 0 is not the recorded one"):
-        rescored(tampered, category)
+        list(rescored([tampered], categories))
 
 
 def test_a_killed_run_asks_nothing_twice_that_it_has_written(tmp_path: Path, serve: Any, says: Any) -> None:

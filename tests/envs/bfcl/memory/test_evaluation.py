@@ -7,10 +7,11 @@ from typing import Any
 
 from tooluse_gym.agents import Agent
 from tooluse_gym.env import ToolUseEnv
+from tooluse_gym.evaluation.benchmark import find_benchmark
 from tooluse_gym.evaluation.episodes import Episode, rescored
 from tooluse_gym.evaluation.players import AgentPlayer
 from tooluse_gym.evaluation.run import EPISODES_NAME, Plan, begin, play, read_run
-from tooluse_gym.evaluation.summary import summarize
+from tooluse_gym.evaluation.summary import compare, summarize
 
 
 def notes(env: ToolUseEnv) -> Agent:
@@ -45,7 +46,9 @@ def test_memory_is_handed_on(memory_release: Path, tmp_path: Path) -> None:
         assert len(kept) == len(talks) // 2 > 3
         assert (question.base, question.total) == ("customer", 1.0)
     (category,) = plan.chosen
-    assert rescored(questions[0], category) == questions[0]
+    assert list(rescored(played, {category.name: category})) == played
+    (compared,) = compare(find_benchmark("bfcl-v4"), played, played)
+    assert (compared.entries, compared.difference.value) == (2, 0.0)
     (found,) = summarize(*read_run(tmp_path)).categories
     assert (found.tasks, found.samples, found.total) == (1, 2, 1.0)
 
