@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
@@ -116,12 +117,19 @@ class EpisodeFile:
     """Appends episodes to a JSON Lines file; each is on the disk when :meth:`write` returns.
 
     A last line that a killed process left unfinished is dropped: its entry is played again.
+
+    Raises:
+        ResultError: another process is writing to the file.
     """
 
     def __init__(self, path: Path):
-        self._path = path
-        _drop_torn_line(path)
         self._file = path.open("a", encoding="utf-8")
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self._file.close()
+            raise ResultError(f"{path}: another process plays this run; wait for it, or name another folder") from None
+        _drop_torn_line(path)
 
     def write(self, one: Episode) -> None:
         self._file.write(one.to_json() + "\n")

@@ -17,7 +17,7 @@ import pytest
 from tooluse_gym.errors import ConfigurationError, TrajectoryError
 from tooluse_gym.evaluation import report
 from tooluse_gym.evaluation.benchmark import find_benchmark
-from tooluse_gym.evaluation.episodes import Episode, ResultError, read_episodes, rescored
+from tooluse_gym.evaluation.episodes import Episode, EpisodeFile, ResultError, read_episodes, rescored
 from tooluse_gym.evaluation.players import AgentPlayer, ServedPlayer, ground_truth
 from tooluse_gym.evaluation.run import EPISODES_NAME, RUN_NAME, Plan, begin, play, read_run
 from tooluse_gym.evaluation.server import Server
@@ -54,6 +54,13 @@ def test_an_unfinished_line_is_played_again(tmp_path: Path) -> None:
     assert list(read_episodes(path)) == played[:-1]
     assert [one.entry for one in _play(tmp_path)] == [played[-1].entry]
     assert list(read_episodes(path)) == played
+
+
+def test_two_processes_do_not_play_the_same_run(tmp_path: Path) -> None:
+    with EpisodeFile(tmp_path / EPISODES_NAME), pytest.raises(ResultError, match="another process plays this run"):
+        EpisodeFile(tmp_path / EPISODES_NAME)
+    with EpisodeFile(tmp_path / EPISODES_NAME):
+        pass
 
 
 def _line(path: Path, number: int) -> dict[str, Any]:
