@@ -100,6 +100,7 @@ def test_sigterm_saves_and_the_resumed_run_is_the_same(
     assert list(read_results(run).stages) == ["start", "sft", "rl"]
 
 
+@pytest.mark.slow
 def test_two_ranks_make_the_updates_of_one(
     launch: Start, folders: dict[str, Path], uninterrupted: Path, tmp_path: Path
 ) -> None:

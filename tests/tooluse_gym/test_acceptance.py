@@ -271,7 +271,7 @@ def fitting(schema: Any) -> st.SearchStrategy[Any]:
     return st.one_of(*made, *made, VALUES)
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(st.data())
 def test_known_schemas_are_decided_as_by_jsonschema(data: st.DataObject) -> None:
     schema = data.draw(KNOWN)
@@ -279,7 +279,7 @@ def test_known_schemas_are_decided_as_by_jsonschema(data: st.DataObject) -> None
     assert compile_acceptor(schema)(value) is valid(schema, value)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.data())
 def test_what_is_accepted_is_valid(data: st.DataObject) -> None:
     schema = data.draw(PARTLY_KNOWN)
@@ -287,7 +287,7 @@ def test_what_is_accepted_is_valid(data: st.DataObject) -> None:
     assert not compile_acceptor(schema)(value) or valid(schema, value)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.data())
 def test_tools_of_bfcl_are_decided_and_explained_as_by_jsonschema(data: st.DataObject) -> None:
     from tooluse_gym.envs.bfcl.simulators import SIMULATORS

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from tooluse_gym.env import Observation, ToolUseEnv
+from tooluse_gym.envs import registered
 from tooluse_gym.formats import Call, Reply, get_format
 from tooluse_gym.messages import user
 from tooluse_gym.tasks import Task, TaskList, Turn, Utterance, gold_utterances
@@ -244,9 +245,7 @@ def test_other_environments_are_refused() -> None:
         check_tool_env(gymnasium.make("CartPole-v1"))
 
 
-@pytest.mark.parametrize(
-    "id", [spec.id for spec in gymnasium.registry.values() if "tooluse_gym" in str(spec.entry_point)]
-)
+@pytest.mark.parametrize("id", [spec.id for spec in registered()])
 @pytest.mark.parametrize("validation", ["strict", "official"])
 def test_every_registered_environment_passes(id: str, validation: str) -> None:
     check_tool_env(gymnasium.make(id, validation=validation), seeds=range(2))

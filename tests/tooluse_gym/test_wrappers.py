@@ -16,6 +16,7 @@ from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
 from tooluse_gym.agents import play
 from tooluse_gym.candidates import ConversationCalls
 from tooluse_gym.env import ToolUseEnv
+from tooluse_gym.envs import registered
 from tooluse_gym.envs.bfcl.starter.requests import STARTER_REQUESTS
 from tooluse_gym.errors import ConfigurationError
 from tooluse_gym.formats import Call
@@ -25,7 +26,7 @@ from tooluse_gym.wrappers import CallMenu, TextObservation, TokenObservation, Wo
 House = Callable[..., ToolUseEnv]
 LIGHT = Utterance((Call("switch", {"lamp": "hall"}),), "light")
 ID = "tooluse_gym:BFCLMultiTurn-v0"
-IDS = [spec.id for spec in gymnasium.registry.values() if "tooluse_gym" in str(spec.entry_point)]
+IDS = [spec.id for spec in registered()]
 
 
 def two_calls(tools: Any, conversation: Any) -> list[Utterance | None]:

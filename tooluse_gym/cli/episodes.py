@@ -16,6 +16,7 @@ from tooluse_gym import trajectory
 from tooluse_gym.cli.console import command, console
 from tooluse_gym.cli.transcript import print_trajectory, safe, verdict_text
 from tooluse_gym.env import ToolUseEnv
+from tooluse_gym.envs import registered
 from tooluse_gym.errors import ConfigurationError
 
 
@@ -23,10 +24,9 @@ from tooluse_gym.errors import ConfigurationError
 def envs() -> None:
     """List the registered environments."""
     table = Table("id", "summary", box=None)
-    for spec in gymnasium.registry.values():
-        if isinstance(spec.entry_point, str) and spec.entry_point.startswith("tooluse_gym.envs."):
-            doc = inspect.getdoc(load_env_creator(spec.entry_point)) or ""
-            table.add_row(spec.id, " ".join(doc.split("\n\n")[0].split()))
+    for spec in registered():
+        doc = inspect.getdoc(load_env_creator(str(spec.entry_point))) or ""
+        table.add_row(spec.id, " ".join(doc.split("\n\n")[0].split()))
     console().print(table)
 
 

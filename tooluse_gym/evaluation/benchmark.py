@@ -13,8 +13,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import gymnasium
-
 from tooluse_gym import envs
 from tooluse_gym.env import ToolUseEnv
 from tooluse_gym.errors import ConfigurationError
@@ -190,10 +188,6 @@ def benchmarks() -> Iterator[Benchmark]:
 
 def builtin(tasks: int = 100) -> Benchmark:
     """Every registered environment of this package as a category, with its own tasks."""
-    ids = [
-        spec.id
-        for spec in gymnasium.registry.values()
-        if isinstance(spec.entry_point, str) and spec.entry_point.startswith(f"{envs.__name__}.")
-    ]
+    ids = [spec.id for spec in envs.registered()]
     options: dict[str, dict[str, Any]] = {"prompting": {}, "fc": {"format": "structured"}}
     return Benchmark("builtin", {id: Category(id, id, options, generated=tasks) for id in ids})

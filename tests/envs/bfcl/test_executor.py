@@ -345,7 +345,7 @@ CALLS = st.lists(
 @example("\x00")
 @example("'\ud800'")
 @example("\ufeff1")
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 def test_any_text_gives_an_observation(text: str) -> None:
     result = world().execute(text)
     assert isinstance(result, str)
@@ -399,7 +399,7 @@ def generated_calls(draw: st.DrawFn) -> Call:
 @example([Call("pwd", {"__debug__": 1})])
 @example([Call("post_tweet", {"content": "call sort (x)"})])
 @example([Call("post_tweet", {"content": "", "mentions": _nested([], 90)}), Call("get_user_tweets", {"username": ""})])
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_a_call_does_what_its_text_does(calls: list[Call]) -> None:
     by_call, by_text = world(), world()
     for call in calls:

@@ -100,7 +100,7 @@ def assert_sound(reply: Reply, text: str) -> None:
 @example(text='<tool_call>{"name": "f", "arguments": {"a": "</tool_call>"}}</tool_call>')
 @example(text="f(a=9**9**9)")
 @example(text="[(f)\r\n (é='é', b=g(1))]")
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 def test_any_text_is_covered_exactly(name: str, text: str) -> None:
     assert_sound(get_format(name).parse(text), text)
 
@@ -195,7 +195,6 @@ def with_signs(call: Call) -> str:
 
 @pytest.mark.parametrize("name", ["toolrl", "hermes"])
 @given(calls=st.lists(json_calls, max_size=3), think=st.none() | thoughts, response=st.none() | prose)
-@settings(deadline=None)
 def test_tagged_formats_read_back_what_they_write(
     name: str, calls: list[Call], think: str | None, response: str | None
 ) -> None:
@@ -209,7 +208,6 @@ def test_tagged_formats_read_back_what_they_write(
 
 
 @given(calls=st.lists(json_calls, min_size=1, max_size=3))
-@settings(deadline=None)
 def test_structured_reads_back_what_it_writes(calls: list[Call]) -> None:
     form = get_format("structured")
     reply = form.parse(form.write(calls, think="dropped", response="dropped"))
@@ -218,7 +216,6 @@ def test_structured_reads_back_what_it_writes(calls: list[Call]) -> None:
 
 
 @given(calls=st.lists(python_calls, min_size=1, max_size=3))
-@settings(deadline=None)
 def test_pythonic_reads_back_what_it_writes(calls: list[Call]) -> None:
     form = get_format("pythonic")
     reply = form.parse(form.write(calls, think="dropped", response="dropped"))
@@ -228,7 +225,6 @@ def test_pythonic_reads_back_what_it_writes(calls: list[Call]) -> None:
 
 @pytest.mark.parametrize("name", ["pythonic", "structured"])
 @given(response=prose)
-@settings(deadline=None)
 def test_text_only_formats_read_back_a_response(name: str, response: str) -> None:
     form = get_format(name)
     reply = form.parse(form.write((), response=response))
