@@ -23,7 +23,7 @@ train: $(VENV)/installed-train
 	$(VENV)/bin/deepspeed --quiet --master_port $$($(VENV)/bin/python -c "$(FREE_PORT)") train_agent.py $(ARGS)
 
 test: lint
-	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n 2 -m "not slow"
+	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n 2 --dist worksteal -m "not slow"
 
 lint: $(VENV)/installed-test
 	$(VENV)/bin/ruff check .

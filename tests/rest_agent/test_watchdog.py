@@ -116,6 +116,7 @@ sys.exit(cli.main())
 """
 
 
+@pytest.mark.slow
 def test_a_rank_that_sleeps_ends_a_run_of_two(
     launch: Callable[..., Any], folders: dict[str, Path], tmp_path: Path
 ) -> None:
