@@ -12,6 +12,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, SupportsFloat
 
+from tooluse_gym.json_lines import drop_torn_line
+
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
@@ -62,7 +64,7 @@ class RunLog:
             for path in self._files():
                 _cut(path, position.get(str(path.relative_to(self._folder)), 0))
         if self._path.exists():
-            _drop_torn_line(self._path)
+            drop_torn_line(self._path)
             self._begin -= max((record.seconds for record in _lines(self._path)), default=0.0)
         self._file = self._path.open("a", encoding="utf-8")
         if tensorboard:
@@ -163,11 +165,3 @@ def _cut(path: Path, length: int) -> None:
         path.unlink(missing_ok=True)
     elif path.exists() and path.stat().st_size > length:
         os.truncate(path, length)
-
-
-def _drop_torn_line(path: Path) -> None:
-    data = path.read_bytes()
-    whole = data.rfind(b"\n") + 1
-    if whole < len(data):
-        with path.open("r+b") as file:
-            file.truncate(whole)

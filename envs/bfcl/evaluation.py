@@ -15,7 +15,7 @@ from tooluse_gym.envs.bfcl.official import write_official
 from tooluse_gym.envs.bfcl.prompt_config import FORMAT_SENSITIVITY, PromptConfig
 from tooluse_gym.envs.bfcl.scores import aggregate_scores, categories_of, format_sensitivity
 from tooluse_gym.envs.bfcl.single_turn import SENSITIVITY, SINGLE_TURN
-from tooluse_gym.evaluation.benchmark import Benchmark, Category, Chain, Figures, Tally
+from tooluse_gym.evaluation.benchmark import Benchmark, Category, Chain, Figures, Tally, itself
 from tooluse_gym.outcome import Played
 from tooluse_gym.tasks import Task
 
@@ -38,10 +38,6 @@ def _functions(task_id: str) -> str:
     return task_id.split("-")[1]
 
 
-def _itself(task_id: str) -> str:
-    return task_id
-
-
 def _original(task_id: str) -> str:
     """The entry that is asked in 26 variants."""
     return task_id.rpartition(":")[2]
@@ -53,7 +49,7 @@ def _multi_turn(short: str) -> Category:
 
 
 def _single_turn(name: str) -> Category:
-    base = _functions if name.startswith("live_") else _itself
+    base = _functions if name.startswith("live_") else itself
     return Category(name, "BFCLSingleTurn-v0", _modes(dataset=name), base=base)
 
 

@@ -41,7 +41,8 @@ def by_verdict(played: Played) -> Tally:
     return Tally(float(played.valid), 1.0)
 
 
-def _itself(task_id: str) -> str:
+def itself(task_id: str) -> str:
+    """The base of a task that was made from no other."""
     return task_id
 
 
@@ -84,7 +85,7 @@ class Category:
     options: Mapping[str, Mapping[str, Any]]
     generated: int | None = None
     family: str | None = None
-    base: Callable[[str], str] = _itself
+    base: Callable[[str], str] = itself
     score: Callable[[Played], Tally] = by_verdict
     measures: Mapping[str, Callable[[Played], Tally]] = field(default_factory=dict)
     chain: Chain = Chain()

@@ -16,6 +16,7 @@ from tooluse_gym.env import ToolUseEnv
 from tooluse_gym.errors import ToolUseError
 from tooluse_gym.evaluation.benchmark import Category, Tally
 from tooluse_gym.evaluation.setting import Entry, Setting
+from tooluse_gym.json_lines import drop_torn_line
 from tooluse_gym.outcome import Outcome, Played
 from tooluse_gym.tasks import Task
 from tooluse_gym.trajectory import Trajectory
@@ -129,7 +130,7 @@ class EpisodeFile:
         except BlockingIOError:
             self._file.close()
             raise ResultError(f"{path}: another process plays this run; wait for it, or name another folder") from None
-        _drop_torn_line(path)
+        drop_torn_line(path)
 
     def write(self, one: Episode) -> None:
         self._file.write(one.to_json() + "\n")
@@ -143,16 +144,6 @@ class EpisodeFile:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._file.close()
-
-
-def _drop_torn_line(path: Path) -> None:
-    if not path.exists():
-        return
-    content = path.read_bytes()
-    whole = content.rfind(b"\n") + 1
-    if whole < len(content):
-        with path.open("r+b") as file:
-            file.truncate(whole)
 
 
 def read_episodes(path: Path) -> Iterator[Episode]:

@@ -16,7 +16,7 @@ from tooluse_gym.evaluation.episodes import Episode, EpisodeFile, ResultError, e
 from tooluse_gym.evaluation.players import Player
 from tooluse_gym.evaluation.setting import Entry
 from tooluse_gym.outcome import Played
-from tooluse_gym.tasks import Task
+from tooluse_gym.tasks import TaskSource
 
 RUN_NAME, EPISODES_NAME = "run.json", "episodes.jsonl"
 
@@ -45,6 +45,7 @@ class Share:
     """The entries of a category that a run has, and those of them that are still to be played."""
 
     category: Category
+    tasks: TaskSource
     entries: Sequence[Entry]
     left: Sequence[Entry]
 
@@ -69,14 +70,14 @@ def begin(folder: Path, plan: Plan) -> Iterator[Share]:
     for category in plan.chosen:
         env = category.setting(plan.mode, **plan.options).make()
         entries = category.entries(env, plan.samples, plan.limit)
-        yield Share(category, entries, [entry for entry in entries if entry not in done])
+        yield Share(category, env.tasks, entries, [entry for entry in entries if entry not in done])
 
 
 def play(folder: Path, plan: Plan, player: Player, share: Share, told: Callable[[Episode], None]) -> None:
     """Play what is left of a category; every episode is on the disk before ``told`` hears of it."""
     category = share.category
     setting = category.setting(plan.mode, **plan.options)
-    tasks: Callable[[str], Task] = setting.make().tasks.__getitem__
+    tasks = share.tasks
     handed_on = category.chain.handed_on
     left: dict[Entry, Any] = {}
     if handed_on is not None:
@@ -85,14 +86,14 @@ def play(folder: Path, plan: Plan, player: Player, share: Share, told: Callable[
     with EpisodeFile(folder / EPISODES_NAME) as file:
 
         def finished(entry: Entry, played: Played) -> None:
-            one = episode(entry, played, category, tasks(entry.task))
+            one = episode(entry, played, category, tasks[entry.task])
             file.write(one)
             if handed_on is not None:
                 left[entry] = one.report[handed_on]
             told(one)
 
         def previous(entry: Entry) -> Entry | None:
-            before = category.chain.before(tasks(entry.task))
+            before = category.chain.before(tasks[entry.task])
             return entry._replace(task=before[-1]) if before else None
 
         def given(entry: Entry) -> Mapping[str, Any]:
@@ -154,8 +155,8 @@ def tallies(episodes: Sequence[Episode], benchmark: Benchmark) -> dict[str, Tall
 
 
 def _demand_same(path: Path, begun: Plan, asked: Plan) -> None:
-    old, new = asdict(begun), json.loads(json.dumps(asdict(asked)))
-    for name, value in json.loads(json.dumps(old)).items():
+    old, new = (json.loads(json.dumps(asdict(plan))) for plan in (begun, asked))
+    for name, value in old.items():
         if new[name] != value:
             raise ResultError(
                 f"{path}: this run has {name}={value!r}, not {new[name]!r}; name another folder with --out"
