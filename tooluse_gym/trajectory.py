@@ -75,6 +75,15 @@ class Trajectory:
         """
         try:
             record = json.loads(line)
+        except ValueError as error:
+            raise TrajectoryError(f"{place}: not a trajectory ({type(error).__name__}: {error})") from error
+        return cls.from_record(record, place)
+
+    @classmethod
+    def from_record(cls, record: Any, place: str = "trajectory") -> Trajectory:
+        """As :meth:`from_json`, of JSON that was parsed already; changes nothing in it."""
+        try:
+            record = dict(record)
             steps = tuple(Step(**{**step, "observation": tuple(step["observation"])}) for step in record.pop("steps"))
             verdict = record.pop("verdict")
             opening = tuple(record.pop("opening"))

@@ -172,7 +172,7 @@ def read_episodes(path: Path) -> Iterator[Episode]:
 def _episode(line: str, place: str) -> Episode:
     try:
         record: dict[str, Any] = json.loads(line)
-        trajectory = Trajectory.from_json(json.dumps(record.pop("trajectory")), place)
+        trajectory = Trajectory.from_record(record.pop("trajectory"), place)
         measures = {name: Tally(*tally) for name, tally in record.pop("measures").items()}
         turn_steps = tuple(record.pop("turn_steps"))
         return Episode(**record, measures=measures, turn_steps=turn_steps, trajectory=trajectory)
